@@ -1,14 +1,11 @@
 """Progress bars with the time left, on standard error, so that standard output stays clean for results."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 
-class Advance(Protocol):
-    """Called when `steps` more of the announced steps are done."""
-
-    def __call__(self, steps: int = 1) -> None: ...
+Advance = Callable[..., None]
+"""Called without argument after a step, or with the number of steps done since the last call."""
 
 
 @contextmanager

@@ -94,7 +94,8 @@ class RunFolder:
             if changed:
                 what = ", ".join(f"{key}: {old.get(key)!r} there, {config.get(key)!r} asked" for key in changed)
                 raise ValueError(f"{path} holds a run with other settings ({what}); give another --out or delete it")
-        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        elif path.exists() and not (path.is_dir() and all(entry.name.startswith(".") for entry in path.iterdir())):
+            # A hidden file may be what a kill left of the very first write.
             raise ValueError(f"{path} exists and is not a run folder; give another --out")
         else:
             write_text(path / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
