@@ -108,14 +108,17 @@ def test_a_run_goes_on_with_equal_settings_and_refuses_others(tmp_path):
 
 
 def test_a_folder_of_other_things_is_not_taken(tmp_path):
-    (tmp_path / ".config-left-by-a-kill.yaml").write_text("")
-    assert RunFolder.start(tmp_path / "run", {}).config == {}
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(ValueError, match="is not a run folder"):
         RunFolder.start(tmp_path, {})
     with pytest.raises(ValueError, match=r"it has no config\.yaml"):
         RunFolder(tmp_path)
-    assert "config.yaml" not in names(tmp_path)
+    assert names(tmp_path) == ["thesis.tex"]
+
+
+def test_what_a_kill_left_of_the_first_write_does_not_stop_the_next_run(tmp_path):
+    (tmp_path / ".config-half.yaml").write_text("")
+    assert RunFolder.start(tmp_path, {"seed": 0}).config == {"seed": 0}
 
 
 @pytest.mark.parametrize(("text", "message"), [("a: [", "not valid YAML"), ("words", "should hold settings")])
