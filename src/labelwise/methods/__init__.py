@@ -1,0 +1,1 @@
+"""How to learn: published training methods, each a `Method`, and fitting one to a table."""
