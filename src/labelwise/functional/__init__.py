@@ -1,0 +1,25 @@
+"""Pure maths on tensors: no state, results per example unless a `reduction` is asked for."""
+
+from labelwise.functional._calibration import temperature
+from labelwise.functional._classification import masked_cross_entropy
+from labelwise.functional._gating import (
+    Reduction,
+    binary_codes,
+    mix_selectors,
+    reach_penalty,
+    selector,
+    selector_entropy,
+    smooth_step,
+)
+
+__all__ = [
+    "Reduction",
+    "binary_codes",
+    "masked_cross_entropy",
+    "mix_selectors",
+    "reach_penalty",
+    "selector",
+    "selector_entropy",
+    "smooth_step",
+    "temperature",
+]

@@ -1,0 +1,117 @@
+"""The maths of DSelect-k: smooth-step, binary codes, single-expert selectors and what keeps them honest."""
+
+import operator
+from functools import reduce
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Reduction = Literal["sum", "batchmean"]
+
+# Kept inside the logarithm and under the fraction, so that an empty selector gives a finite penalty.
+EPSILON = 1e-6
+
+
+def smooth_step(t: Tensor, gamma: float = 1.0) -> Tensor:
+    """Rise from exactly 0 to exactly 1 over an interval of width `gamma` around 0, with a continuous slope.
+
+    `-2 (t/gamma)^3 + 3/2 (t/gamma) + 1/2` within `gamma / 2` of zero; 0 below, 1 above, where the slope is exactly 0.
+
+    Args:
+        t: logits of any shape.
+        gamma: width of the rise, > 0.
+
+    Returns:
+        Same shape, in [0, 1], in float32 or wider: half precision cannot hold the cube of a small `gamma`.
+
+    Source: Hazimeh et al., "The Tree Ensemble Layer" (2020), the smooth-step function, which DSelect-k (2021) uses.
+    """
+    t = t.to(torch.promote_types(t.dtype, torch.float32))
+    # Clamped before the division, so that rounding cannot leave a slope beyond the ends.
+    rise = t.clamp(-gamma / 2, gamma / 2) / gamma + 0.5
+    # The same cubic, shifted by a half: in this form rounding never leaves [0, 1].
+    return rise * rise * (3 - 2 * rise)
+
+
+def binary_codes(n: int, device: torch.device | str | None = None) -> Tensor:
+    """Write the numbers 0 to n - 1 in binary, most significant bit first: bool `[n, m]` with `m = ceil(log2(n))`.
+
+    A single number needs no bits: `m = 0`. Raises `ValueError` if n < 1.
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1; got {n}")
+    bits = torch.arange((n - 1).bit_length() - 1, -1, -1, device=device)
+    return (torch.arange(n, device=device)[:, None] >> bits & 1).bool()
+
+
+def selector(z_logits: Tensor, codes: Tensor, gamma: float = 1.0) -> Tensor:
+    """Turn the bits that each selector has settled on, wholly or partly, into weights over experts.
+
+    Expert i gets the product over bits j of `z_j` where its code has a 1, and `1 - z_j` where it has a 0, with
+    `z = smooth_step(z_logits, gamma)`. Settled bits (0 or 1) give exactly one expert.
+
+    Args:
+        z_logits: `[..., k, m]`.
+        codes: bool `[n, m]`, see `binary_codes`.
+        gamma: width of the smooth step.
+
+    Returns:
+        `[..., k, n]` in [0, 1]. The last axis sums to 1 if `n = 2^m`; otherwise to at most 1, as codes without an
+        expert have their share too.
+
+    Source: Hazimeh et al., DSelect-k (2021), the single-expert selector.
+    """
+    z = smooth_step(z_logits, gamma)
+    # A product bit by bit is faster than `prod` over a last axis, and its gradient needs no care around zeros.
+    factors = [
+        torch.where(bit, on, 1 - on) for bit, on in zip(codes.unbind(-1), z.unsqueeze(-1).unbind(-2), strict=True)
+    ]
+    return reduce(operator.mul, factors) if factors else z.new_ones(*z.shape[:-1], len(codes))
+
+
+def mix_selectors(selectors: Tensor, w_logits: Tensor) -> Tensor:
+    """Average selectors `[..., k, n]` with weights softmax(`w_logits` `[..., k]`): weights of experts `[..., n]`.
+
+    Source: Hazimeh et al., DSelect-k (2021), the gate as a convex combination of selectors.
+    """
+    # Not a matmul: autocast would compute one in half precision.
+    return (torch.softmax(w_logits, -1, dtype=selectors.dtype).unsqueeze(-1) * selectors).sum(-2)
+
+
+def selector_entropy(selectors: Tensor, reduction: Reduction = "sum") -> Tensor:
+    """Entropy of each selector, reduced to a scalar: 0 when every selector has settled on one expert.
+
+    `- sum_i r_i log(r_i + 1e-6)`, on the selectors themselves and not on their mixture.
+
+    Args:
+        selectors: `[..., k, n]`.
+        reduction: "sum" over all leading axes, as in the official code; "batchmean" sums over selectors and takes the
+            mean over the axes before, so that its strength does not depend on the batch.
+
+    Source: Hazimeh et al., DSelect-k (2021), entropy regularisation; the constant as in the official code.
+    """
+    return _reduce(-(selectors * torch.log(selectors + EPSILON)).sum(-1), reduction)
+
+
+def reach_penalty(selectors: Tensor, reduction: Reduction = "sum") -> Tensor:
+    """Penalise weight on codes that no expert has: the sum over selectors of `1 / sum_i r_i`, at least 1 a selector.
+
+    Needed only if the number of experts is not a power of two. The sum is clamped at 1e-6 from below, so that a
+    selector entirely on such codes costs 1e6 and gets no gradient, where the official code gives infinity and nan.
+
+    Args:
+        selectors: `[..., k, n]`.
+        reduction: as in `selector_entropy`.
+
+    Source: official code of DSelect-k (2021), regularisation of unreachable experts.
+    """
+    return _reduce(1 / selectors.sum(-1).clamp(min=EPSILON), reduction)
+
+
+def _reduce(values: Tensor, reduction: Reduction) -> Tensor:
+    if reduction == "sum":
+        return values.sum()
+    if reduction == "batchmean":
+        return values.sum() / max(1, values.shape[:-1].numel())
+    raise ValueError(f"reduction must be 'sum' or 'batchmean'; got {reduction!r}")
