@@ -2,6 +2,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A test that is slow on a busy machine has not failed.
+settings.register_profile("labelwise", deadline=None)
+settings.load_profile("labelwise")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,100 @@
+"""Running experts only where a weight asks for them, and adding up what they say."""
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from labelwise.experts._mlp import MLPExperts
+
+# Above this share of (example, expert) pairs, running every expert on every example costs less than sorting rows out.
+DENSE_SHARE = 0.6
+
+
+def combine(experts: nn.ModuleList | MLPExperts, inputs: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
+    """Weighted sums of the experts' outputs, one for each gate, without work that zero weights make useless.
+
+    An expert runs if a static gate gives it weight, or on the rows for which a gate does, once for all gates.
+    Others run neither forward nor backward. The gradients of the gates' parameters are nevertheless those of the dense
+    sum, because a gate whose weight is exactly zero is flat there.
+
+    Args:
+        experts: n modules, from `[rows, ...]` to `[rows, ...]`, with outputs of equal shape.
+        inputs: `[batch, ...]`.
+        weights: of each gate, `[n]` or `[batch, n]`.
+
+    Returns:
+        `[batch, ...]` for each gate, in the precision of the experts' outputs.
+    """
+    if all(weight.ndim == 1 for weight in weights):
+        return _combine_static(experts, inputs, torch.stack(list(weights)))
+    rows = len(inputs)
+    stacked = torch.stack([weight.expand(rows, -1) for weight in weights])
+    used = stacked.detach() != 0
+    needed = used.any(0)
+    counts = cast(list[int], needed.sum(0).tolist())
+    chosen = [expert for expert, count in enumerate(counts) if count] or [0]
+    if not any(counts) or sum(counts) > DENSE_SHARE * rows * len(chosen):
+        return _combine_dense(_run(experts, inputs, chosen), stacked[..., chosen])
+    return _combine_rows(_separate(experts), inputs, stacked, used, needed, counts)
+
+
+def _combine_static(experts: nn.ModuleList | MLPExperts, inputs: Tensor, weights: Tensor) -> list[Tensor]:
+    # Without any weight one expert still runs, to say what shape the zeros have.
+    chosen = cast(list[int], weights.detach().any(0).nonzero().flatten().tolist()) or [0]
+    outputs = _run(experts, inputs, chosen)
+    mixed = weights[:, chosen].to(outputs.dtype) @ outputs.flatten(1)
+    return list(mixed.view(len(weights), *outputs.shape[1:]).unbind())
+
+
+def _combine_dense(outputs: Tensor, weights: Tensor) -> list[Tensor]:
+    flat = outputs.reshape(*outputs.shape[:2], outputs.shape[2:].numel())
+    mixed = torch.einsum("tbn,nbd->tbd", weights.to(outputs.dtype), flat)
+    return list(mixed.reshape(len(weights), *outputs.shape[1:]).unbind())
+
+
+def _combine_rows(
+    experts: Sequence[Callable[[Tensor], Tensor]],
+    inputs: Tensor,
+    weights: Tensor,
+    used: Tensor,
+    needed: Tensor,
+    counts: Sequence[int],
+) -> list[Tensor]:
+    # Pairs (expert, row) in the order of experts, so that each expert's rows lie together.
+    of_expert, row = needed.T.nonzero().unbind(1)
+    parts = inputs.index_select(0, row).split(list(counts))
+    outputs = torch.cat(
+        _equal_shapes([(i, run(part)) for i, (run, part) in enumerate(zip(experts, parts, strict=True)) if len(part)])
+    )
+    mixed = []
+    for weight, use in zip(weights, used, strict=True):
+        said, at, by = outputs, row, of_expert
+        if len(weights) > 1:  # only the pairs that this gate uses
+            pairs = use[row, of_expert].nonzero().flatten()
+            said, at, by = outputs.index_select(0, pairs), row[pairs], of_expert[pairs]
+        share = weight[at, by].to(said.dtype).view(-1, *[1] * (said.ndim - 1))
+        mixed.append(said.new_zeros(len(inputs), *said.shape[1:]).index_add(0, at, share * said))
+    return mixed
+
+
+def _run(experts: nn.ModuleList | MLPExperts, inputs: Tensor, chosen: list[int]) -> Tensor:
+    if isinstance(experts, MLPExperts):
+        return experts(inputs, None if len(chosen) == len(experts) else chosen)
+    return torch.stack(_equal_shapes([(i, experts[i](inputs)) for i in chosen]))
+
+
+def _separate(experts: nn.ModuleList | MLPExperts) -> Sequence[Callable[[Tensor], Tensor]]:
+    return experts.separate() if isinstance(experts, MLPExperts) else list(experts)
+
+
+def _equal_shapes(outputs: list[tuple[int, Tensor]]) -> list[Tensor]:
+    first, expected = outputs[0]
+    for expert, output in outputs:
+        if output.shape[1:] != expected.shape[1:]:
+            raise ValueError(
+                f"experts must give outputs of equal shape; an example gets {list(expected.shape[1:])} from "
+                f"expert {first}, {list(output.shape[1:])} from expert {expert}"
+            )
+    return [output for _, output in outputs]

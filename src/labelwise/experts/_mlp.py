@@ -1,0 +1,84 @@
+"""Many small networks of one shape, computed together."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class MLPExperts(nn.Module):
+    """n multilayer perceptrons of one shape, whose weights are stacked so that all run in a few matrix products.
+
+    Weights and biases start as those of `torch.nn.Linear`. ReLU follows every layer, the last one too unless
+    `activate_output=False`, as experts give features to heads and not answers.
+
+    Args:
+        n: number of experts, >= 1.
+        in_features: width of the inputs.
+        hidden: width of the hidden layer, or of several; `()` for none.
+        out_features: width of the outputs.
+        activate_output: whether ReLU follows the last layer.
+
+    Raises `ValueError` if a size is below 1.
+    """
+
+    def __init__(
+        self, n: int, in_features: int, hidden: int | Sequence[int], out_features: int, activate_output: bool = True
+    ):
+        super().__init__()
+        widths = [in_features, *([hidden] if isinstance(hidden, int) else hidden), out_features]
+        if min(n, *widths) < 1:
+            raise ValueError(f"number and widths of experts must be at least 1; got n={n}, widths {widths}")
+        self.n = n
+        self.in_features = in_features
+        self.out_features = out_features
+        self.activate_output = activate_output
+        shapes = list(zip(widths[1:], widths[:-1], strict=True))
+        self.weights = nn.ParameterList(nn.Parameter(torch.empty(n, *shape)) for shape in shapes)
+        self.biases = nn.ParameterList(nn.Parameter(torch.empty(n, out)) for out, _ in shapes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all weights and biases anew, uniform within `1 / sqrt(fan_in)`."""
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            bound = 1 / math.sqrt(weight.shape[-1])
+            nn.init.uniform_(weight, -bound, bound)
+            nn.init.uniform_(bias, -bound, bound)
+
+    def __len__(self) -> int:
+        return self.n
+
+    def forward(self, inputs: Tensor, chosen: Sequence[int] | None = None) -> Tensor:
+        """Outputs `[experts, batch, out_features]` of all experts, or the `chosen` ones, for `[batch, in_features]`."""
+        outputs = inputs.expand(self.n if chosen is None else len(chosen), *inputs.shape)
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            if chosen is not None:
+                index = torch.as_tensor(chosen, device=weight.device)
+                weight, bias = weight.index_select(0, index), bias.index_select(0, index)
+            outputs = self._activate(torch.baddbmm(bias.unsqueeze(1), outputs, weight.mT), layer)
+        return outputs
+
+    def separate(self) -> list[Callable[[Tensor], Tensor]]:
+        """One function an expert, `[rows, in_features]` to `[rows, out_features]`, for inputs that differ by expert."""
+        # Unbound at once: taking slices one by one would make backward fill and add a whole stack for each expert.
+        weights = zip(*(weight.unbind() for weight in self.weights), strict=True)
+        biases = zip(*(bias.unbind() for bias in self.biases), strict=True)
+        return [self._one(w, b) for w, b in zip(weights, biases, strict=True)]
+
+    def _one(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
+        def expert(outputs: Tensor) -> Tensor:
+            for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+                outputs = self._activate(F.linear(outputs, weight, bias), layer)
+            return outputs
+
+        return expert
+
+    def _activate(self, outputs: Tensor, layer: int) -> Tensor:
+        return outputs if layer == len(self.weights) - 1 and not self.activate_output else outputs.relu()
+
+    def extra_repr(self) -> str:
+        """What `print` shows of the experts."""
+        widths = [self.in_features, *(weight.shape[1] for weight in self.weights)]
+        return f"{self.n} experts, widths {widths}, activate_output={self.activate_output}"
