@@ -27,8 +27,8 @@ class LabelTable:
     audio or text to learn from, if there is one: ("photo", "image"). All other columns are features. `source` is used
     in messages; `unreadable` maps rows that could not be read to the reason.
 
-    Label columns of kind `single` hold class names; `multi` lists of class names; `soft` and `count` lists of one number
-    a class; `real` numbers. A null is a missing label, in every kind.
+    Label columns of kind `single` hold class names; `multi` lists of class names; `soft` and `count` lists of one
+    number a class; `real` numbers. A null is a missing label, in every kind.
     """
 
     data: pa.Table
@@ -94,7 +94,7 @@ class LabelTable:
 
     @property
     def groups(self) -> np.ndarray | None:
-        """Group of each row as int64 codes, [n]; None without a group column. A missing group is a group of its own row."""
+        """Group of each row as int64 codes, [n]; None without a group column. A row without group is its own."""
         if self.group is None:
             return None
         column = self.data[self.group].combine_chunks().dictionary_encode()
@@ -258,6 +258,6 @@ def _check_codes(codes: np.ndarray, task: Task, source: str) -> None:
     bad = np.flatnonzero((codes < -1) | (codes >= len(task.classes)))
     if len(bad):
         raise ValueError(
-            f"labels must be integers in [0, {len(task.classes)}), or -1 if missing; got {codes[bad[0]]} at row {bad[0]} "
-            f"({source}, column {task.name})"
+            f"labels must be integers in [0, {len(task.classes)}), or -1 if missing; got {codes[bad[0]]} at row "
+            f"{bad[0]} ({source}, column {task.name})"
         )

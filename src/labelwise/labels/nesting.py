@@ -1,0 +1,102 @@
+"""Which task's class follows from which other's, and the rows that contradict it."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from labelwise.labels.table import LabelTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MAY_CONTRADICT = 0.05  # share of the rows with both labels
+_OF_CHANCE = 0.25  # and of the contradictions that there would be if labels had nothing to do with each other
+_SHUFFLES = 5
+
+
+def find_parents(table: LabelTable) -> dict[str, str]:
+    """The direct parent of each task that has one: species -> genus.
+
+    A task nests in another that uses fewer classes if each of its classes goes with one class of the other, but for at
+    most 5 % of the rows that have both labels, and for at most a quarter of those that contradict when one of the two
+    columns is shuffled (so that a dominant class, or classes of single rows, prove nothing). Of several the parent is
+    the one with most classes. Tasks of equal numbers of classes are never linked.
+    """
+    tasks = [task for task in table.tasks if task.kind == "single"]
+    labels = {task.name: table.labels(task.name) for task in tasks}
+    used = {name: len(np.unique(codes[codes >= 0])) for name, codes in labels.items()}
+    parents = {}
+    for child in labels:
+        fitting = []
+        for parent in labels:
+            if used[parent] < used[child]:
+                contradicting, chance = _contradicting(labels[child], labels[parent])
+                if contradicting <= min(_MAY_CONTRADICT, _OF_CHANCE * chance) and chance > 0:
+                    fitting.append((-used[parent], contradicting, parent))
+        if fitting:
+            parents[child] = min(fitting)[2]
+    return parents
+
+
+def contradictions(table: LabelTable) -> "pd.DataFrame":
+    """Rows where the parent's label is not the one that goes with the child's label elsewhere.
+
+    Columns: `example` (row), `task` (the child), `parent`, `given` (the child's class), `expected_parent` (the parent
+    class that most rows of that class have), `given_parent`, `support` (how many rows of the class have the expected
+    one) and `share` (these among all rows of the class with both labels). Sorted by share, surest first.
+    """
+    import pandas as pd
+
+    found = []
+    for task in table.tasks:
+        if task.parent is None:
+            continue
+        parent = table.task(task.parent)
+        own, above = table.labels(task.name), table.labels(parent.name)
+        rows = np.flatnonzero((own >= 0) & (above >= 0))
+        counts = _counts(own[rows], above[rows], len(task.classes), len(parent.classes))
+        expected = counts.argmax(axis=1)
+        support = counts.max(axis=1, initial=0)
+        total = counts.sum(axis=1)
+        rows = rows[above[rows] != expected[own[rows]]]
+        classes, parent_classes = np.array(task.classes, object), np.array(parent.classes, object)
+        found.append(
+            pd.DataFrame(
+                {
+                    "example": rows,
+                    "task": task.name,
+                    "parent": parent.name,
+                    "given": classes[own[rows]],
+                    "expected_parent": parent_classes[expected[own[rows]]],
+                    "given_parent": parent_classes[above[rows]],
+                    "support": support[own[rows]],
+                    "share": support[own[rows]] / total[own[rows]],
+                }
+            )
+        )
+    if not found:
+        columns = ["example", "task", "parent", "given", "expected_parent", "given_parent", "support", "share"]
+        return pd.DataFrame({name: [] for name in columns}).astype({"example": np.int64, "support": np.int64})
+    return pd.concat(found).sort_values(["share", "example"], ascending=[False, True], ignore_index=True)
+
+
+def _counts(child: np.ndarray, parent: np.ndarray, children: int, parents: int) -> np.ndarray:
+    """How often each child class goes with each parent class, [children, parents]."""
+    return np.bincount(child * parents + parent, minlength=children * parents).reshape(children, parents)
+
+
+def _contradicting(child: np.ndarray, parent: np.ndarray) -> tuple[float, float]:
+    """Share of rows that contradict nesting, as they are and with one side shuffled; (1, 0) if none has both labels."""
+    both = (child >= 0) & (parent >= 0)
+    n = int(both.sum())
+    if n == 0:
+        return 1.0, 0.0
+    _, child = np.unique(child[both], return_inverse=True)
+    _, parent = np.unique(parent[both], return_inverse=True)
+    children, parents = child.max() + 1, parent.max() + 1
+
+    def share(above: np.ndarray) -> float:
+        return 1 - float(_counts(child, above, children, parents).max(axis=1).sum()) / n
+
+    generator = np.random.default_rng(0)
+    return share(parent), float(np.mean([share(generator.permutation(parent)) for _ in range(_SHUFFLES)]))
