@@ -1,0 +1,26 @@
+"""Encoders, which turn examples into numbers, and backbones, which learn from those."""
+
+from labelwise.models.audio import AudioEncoder
+from labelwise.models.backbones import MLP, SmallCNN, backbone_for
+from labelwise.models.encode import choose_encoder, encode, encoder_from_state
+from labelwise.models.encoder import Encoded, Encoder
+from labelwise.models.pixels import PixelEncoder
+from labelwise.models.tabular import TabularEncoder
+from labelwise.models.text import TextEncoder
+from labelwise.models.vision import VisionEncoder
+
+__all__ = [
+    "MLP",
+    "AudioEncoder",
+    "Encoded",
+    "Encoder",
+    "PixelEncoder",
+    "SmallCNN",
+    "TabularEncoder",
+    "TextEncoder",
+    "VisionEncoder",
+    "backbone_for",
+    "choose_encoder",
+    "encode",
+    "encoder_from_state",
+]
