@@ -53,6 +53,18 @@ def test_a_killed_write_leaves_the_old_file(tmp_path):
     assert (tmp_path / "note.txt").read_text() == "old"
 
 
+def test_a_failed_write_names_the_file_that_was_asked_for(tmp_path):
+    with (
+        pytest.raises(OSError, match=r"No space left on device; nothing was written.*note\.txt'") as caught,
+        writing(tmp_path / "note.txt"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(tmp_path / "note.txt")
+    with pytest.raises(FileNotFoundError, match="other"), writing(tmp_path / "note.txt"):
+        (tmp_path / "other").read_text()
+
+
 def test_a_full_disk_leaves_the_old_file(tmp_path):
     """A limit on file sizes stands in for a full disk: the write fails in the same place."""
     write_text(tmp_path / "note.txt", "old")

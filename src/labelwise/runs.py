@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, and the folder that holds everything a run made."""
 
+import errno
 import hashlib
 import json
 import os
@@ -24,7 +25,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside `path`; it takes the name `path` when the block ends well, and goes when it fails.
 
     A reader (or a run that starts after a kill) therefore sees the old file, the new file or none, never half of one.
-    Missing parent folders are made.
+    Missing parent folders are made. An `OSError` on the way (a full disk) is raised anew with the name of the file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,9 +41,12 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            reason = f"{error.strerror or error}; nothing was written to this file"
+            raise type(error)(error.errno or errno.EIO, reason, str(path)) from error
         raise
 
 
