@@ -195,6 +195,8 @@ def test_batchmean_does_not_depend_on_the_batch(penalty):
     torch.testing.assert_close(one, penalty(selectors) / 5)
     torch.testing.assert_close(one, penalty(selectors.repeat(7, 1, 1), "batchmean"))
     torch.testing.assert_close(penalty(selectors[0], "batchmean"), penalty(selectors[0], "sum"))
+    assert penalty(selectors, "none").shape == (5, 3)
+    torch.testing.assert_close(penalty(selectors, "none").sum(), penalty(selectors))
     assert penalty(selectors[:0], "batchmean") == 0
-    with pytest.raises(ValueError, match="'sum' or 'batchmean'; got 'mean'"):
+    with pytest.raises(ValueError, match="'none', 'sum' or 'batchmean'; got 'mean'"):
         penalty(selectors, "mean")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from labelwise.experts._dispatch import combine
 from labelwise.experts._mlp import MLPExperts
 from labelwise.experts._tasks import ByTask
-from labelwise.gates import Gate, GateOutput
+from labelwise.gates import Gate, GateOutput, ask
 
 
 class MixtureOutput(NamedTuple):
@@ -87,7 +87,7 @@ class MultiTaskMixture(nn.Module):
 
         `inputs`: `[batch, ...]`. `gate_inputs`: what gates per example see, `[batch, in_features]`; else `inputs`.
         """
-        said = self._ask(inputs if gate_inputs is None else gate_inputs)
+        said = ask(dict(self.gates.items()), inputs if gate_inputs is None else gate_inputs)
         mixed = combine(self.experts, inputs, [gate.weights for gate in said.values()])
         outputs = {task: self.heads[task](features) for task, features in zip(said, mixed, strict=True)}
         return MixtureOutput(outputs, torch.stack([gate.penalty for gate in said.values()]).sum(), said)
@@ -106,7 +106,7 @@ class MultiTaskMixture(nn.Module):
         training = self.training
         self.eval()
         try:
-            said = self._ask(gate_inputs)
+            said = ask(dict(self.gates.items()), gate_inputs)
         finally:
             self.train(training)
         found = []
@@ -116,9 +116,6 @@ class MultiTaskMixture(nn.Module):
             order = means.argsort(descending=True, stable=True).tolist()
             found += [(task, expert, means[expert].item(), shares[expert].item()) for expert in order if shares[expert]]
         return pd.DataFrame(found, columns=["task", "expert", "weight", "share"])
-
-    def _ask(self, gate_inputs: Tensor | None) -> dict[str, GateOutput]:
-        return {task: gate(gate_inputs) for task, gate in self.gates.items()}
 
 
 def _bank(experts: MLPExperts | Iterable[nn.Module]) -> MLPExperts | nn.ModuleList:

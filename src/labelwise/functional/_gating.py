@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Reduction = Literal["sum", "batchmean"]
+Reduction = Literal["none", "sum", "batchmean"]
 
 # Kept inside the logarithm and under the fraction, so that an empty selector gives a finite penalty.
 EPSILON = 1e-6
@@ -80,14 +80,14 @@ def mix_selectors(selectors: Tensor, w_logits: Tensor) -> Tensor:
 
 
 def selector_entropy(selectors: Tensor, reduction: Reduction = "sum") -> Tensor:
-    """Entropy of each selector, reduced to a scalar: 0 when every selector has settled on one expert.
+    """Entropy of selectors: 0 for each that has settled on one expert.
 
     `- sum_i r_i log(r_i + 1e-6)`, on the selectors themselves and not on their mixture.
 
     Args:
         selectors: `[..., k, n]`.
         reduction: "sum" over all leading axes, as in the official code; "batchmean" sums over selectors and takes the
-            mean over the axes before, so that its strength does not depend on the batch.
+            mean over the axes before, so that its strength does not depend on the batch; "none" gives `[..., k]`.
 
     Source: Hazimeh et al., DSelect-k (2021), entropy regularisation; the constant as in the official code.
     """
@@ -95,7 +95,7 @@ def selector_entropy(selectors: Tensor, reduction: Reduction = "sum") -> Tensor:
 
 
 def reach_penalty(selectors: Tensor, reduction: Reduction = "sum") -> Tensor:
-    """Penalise weight on codes that no expert has: the sum over selectors of `1 / sum_i r_i`, at least 1 a selector.
+    """Penalise weight on codes that no expert has, by `1 / sum_i r_i` for each selector, which is at least 1.
 
     Needed only if the number of experts is not a power of two. The sum is clamped at 1e-6 from below, so that a
     selector entirely on such codes costs 1e6 and gets no gradient, where the official code gives infinity and nan.
@@ -114,4 +114,6 @@ def _reduce(values: Tensor, reduction: Reduction) -> Tensor:
         return values.sum()
     if reduction == "batchmean":
         return values.sum() / max(1, values.shape[:-1].numel())
-    raise ValueError(f"reduction must be 'sum' or 'batchmean'; got {reduction!r}")
+    if reduction == "none":
+        return values
+    raise ValueError(f"reduction must be 'none', 'sum' or 'batchmean'; got {reduction!r}")

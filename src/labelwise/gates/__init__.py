@@ -1,9 +1,10 @@
 """Who answers: gates give each expert its weight, for a whole task or for each example."""
 
+from labelwise.gates._ask import ask
 from labelwise.gates._base import Gate, GateOutput
 from labelwise.gates._dselect_k import DSelectK
 from labelwise.gates._fixed import Fixed
 from labelwise.gates._logits import Softmax, TopK
 from labelwise.gates._schedules import LinearRamp
 
-__all__ = ["DSelectK", "Fixed", "Gate", "GateOutput", "LinearRamp", "Softmax", "TopK"]
+__all__ = ["DSelectK", "Fixed", "Gate", "GateOutput", "LinearRamp", "Softmax", "TopK", "ask"]

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -43,7 +44,8 @@ class Gate(nn.Module):
         """What `print` shows of the gate."""
         return f"n_experts={self.n_experts}, in_features={self.in_features}"
 
-    def _project(self, linear: nn.Linear, inputs: Tensor | None) -> Tensor:
+    def _project(self, inputs: Tensor | None, *linears: nn.Linear) -> Tensor:
+        """Outputs of linear maps side by side, from one matrix product."""
         if inputs is None or inputs.shape[-1:] != (self.in_features,):
             got = "none" if inputs is None else list(inputs.shape)
             raise ValueError(
@@ -52,4 +54,5 @@ class Gate(nn.Module):
             )
         # In half precision, small differences between logits would be lost, and choices with them.
         with torch.autocast(inputs.device.type, enabled=False):
-            return linear(inputs.to(linear.weight.dtype))
+            weight, bias = torch.cat([map.weight for map in linears]), torch.cat([map.bias for map in linears])
+            return F.linear(inputs.to(weight.dtype), weight, bias)

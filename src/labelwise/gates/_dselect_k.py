@@ -1,7 +1,7 @@
 """The DSelect-k gate."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -98,28 +98,57 @@ class DSelectK(Gate):
 
     def forward(self, inputs: Tensor | None = None) -> GateOutput:
         """Weights `[n]` or `[batch, n]`, penalty, and selectors `[k, n]` or `[batch, k, n]`."""
-        z_logits: Tensor
-        w_logits: Tensor
-        if self.in_features is None:
-            z_logits, w_logits = self.z_logits, self.w_logits
-        else:
-            z_logits = self._project(self.z_proj, inputs).unflatten(-1, (self.k, self.codes.shape[1]))
-            w_logits = self._project(self.w_proj, inputs)
-        selectors = selector(z_logits, self.codes, self.gamma)
-        return GateOutput(mix_selectors(selectors, w_logits), self._penalty(selectors), selectors)
+        return self._together([self], inputs)[0]
 
-    def _penalty(self, selectors: Tensor) -> Tensor:
-        penalty = selectors.new_zeros(())
-        if not self.training:
-            return penalty
+    @property
+    def _likeness(self) -> tuple[object, ...]:
+        return type(self), self.n_experts, self.in_features, self.k, self.gamma, self.reduction, self.training
+
+    @classmethod
+    def _together(cls, gates: Sequence["DSelectK"], inputs: Tensor | None) -> list[GateOutput]:
+        # Gates lie on the axis before that of selectors: [..., gates, k, m].
+        first = gates[0]
+        if first.in_features is None:
+            z_logits = torch.stack([gate.z_logits for gate in gates])
+            w_logits = torch.stack([gate.w_logits for gate in gates])
+        else:
+            maps = [gate.z_proj for gate in gates] + [gate.w_proj for gate in gates]
+            digits = first.codes.shape[1]
+            size = len(gates) * first.k
+            z_logits, w_logits = first._project(inputs, *maps).split([size * digits, size], -1)
+            z_logits = z_logits.unflatten(-1, (len(gates), first.k, digits))
+            w_logits = w_logits.unflatten(-1, (len(gates), first.k))
+        selectors = selector(z_logits, first.codes, first.gamma)
+        weights = mix_selectors(selectors, w_logits)
+        penalties = cls._penalties(gates, selectors)
+        said = zip(weights.unbind(-2), penalties.unbind(), selectors.unbind(-3), strict=True)
+        return [GateOutput(*each) for each in said]
+
+    @staticmethod
+    def _penalties(gates: Sequence["DSelectK"], selectors: Tensor) -> Tensor:
+        first = gates[0]
+        penalties = selectors.new_zeros(len(gates))
+        if not first.training:
+            return penalties
+        strengths = [gate._count() for gate in gates]
+        if any(strengths):
+            entropies = selector_entropy(selectors, "none")
+            penalties = penalties + selectors.new_tensor(strengths) * _per_gate(entropies, first.reduction)
+        if first.n_experts < 2 ** first.codes.shape[1]:
+            penalties = penalties + _per_gate(reach_penalty(selectors, "none"), first.reduction)
+        return penalties
+
+    def _count(self) -> float:
+        """Count a call in training mode; gives the strength of the entropy term at it."""
         self.step += 1
-        strength = self.entropy(int(self.step)) if callable(self.entropy) else self.entropy
-        if strength:
-            penalty = penalty + strength * selector_entropy(selectors, self.reduction)
-        if self.n_experts < 2 ** self.codes.shape[1]:
-            penalty = penalty + reach_penalty(selectors, self.reduction)
-        return penalty
+        return float(self.entropy(int(self.step))) if callable(self.entropy) else self.entropy
 
     def extra_repr(self) -> str:
         """What `print` shows of the gate."""
         return f"{super().extra_repr()}, k={self.k}, gamma={self.gamma}, entropy={self.entropy}"
+
+
+def _per_gate(values: Tensor, reduction: Reduction) -> Tensor:
+    """Reduce values of selectors, `[..., gates, k]`, to `[gates]`."""
+    rows = values.sum(-1).reshape(-1, values.shape[-2])
+    return rows.sum(0) / (max(1, len(rows)) if reduction == "batchmean" else 1)

@@ -26,7 +26,7 @@ class LogitGate(Gate):
             nn.init.uniform_(parameter, -0.05, 0.05)
 
     def _logits(self, inputs: Tensor | None) -> Tensor:
-        logits = self.logits if self.in_features is None else self._project(self.proj, inputs)
+        logits = self.logits if self.in_features is None else self._project(inputs, self.proj)
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
