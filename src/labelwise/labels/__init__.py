@@ -1,7 +1,9 @@
 """What a label is: tasks, tables of labels, readers, splits, planted noise."""
 
+from labelwise.labels.data import data_path, fetch_data, known_data
 from labelwise.labels.facts import column_statistics, describe
 from labelwise.labels.nesting import contradictions, find_parents
+from labelwise.labels.noise import plant
 from labelwise.labels.read import bundled, read
 from labelwise.labels.splits import folds, split
 from labelwise.labels.table import LabelTable
@@ -13,9 +15,13 @@ __all__ = [
     "bundled",
     "column_statistics",
     "contradictions",
+    "data_path",
     "describe",
+    "fetch_data",
     "find_parents",
     "folds",
+    "known_data",
+    "plant",
     "read",
     "split",
 ]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from labelwise.labels.table import LabelTable
+from labelwise.labels.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,7 @@ def contradictions(table: LabelTable) -> "pd.DataFrame":
         parent = table.task(task.parent)
         own, above = table.labels(task.name), table.labels(parent.name)
         rows = np.flatnonzero((own >= 0) & (above >= 0))
-        counts = _counts(own[rows], above[rows], len(task.classes), len(parent.classes))
+        counts = _task_counts(table, task)
         expected = counts.argmax(axis=1)
         support = counts.max(axis=1, initial=0)
         total = counts.sum(axis=1)
@@ -78,6 +79,20 @@ def contradictions(table: LabelTable) -> "pd.DataFrame":
         columns = ["example", "task", "parent", "given", "expected_parent", "given_parent", "support", "share"]
         return pd.DataFrame({name: [] for name in columns}).astype({"example": np.int64, "support": np.int64})
     return pd.concat(found).sort_values(["share", "example"], ascending=[False, True], ignore_index=True)
+
+
+def parent_classes(table: LabelTable, task: Task) -> np.ndarray:
+    """The parent class that most rows of each class of `task` have, int64 [classes]; -1 if none has both labels."""
+    counts = _task_counts(table, task)
+    return np.where(counts.sum(axis=1) > 0, counts.argmax(axis=1), -1)
+
+
+def _task_counts(table: LabelTable, task: Task) -> np.ndarray:
+    """How often each class of a task goes with each of its parent's, [classes, parent classes]."""
+    parent = table.task(task.parent)
+    own, above = table.labels(task.name), table.labels(parent.name)
+    both = (own >= 0) & (above >= 0)
+    return _counts(own[both], above[both], len(task.classes), len(parent.classes))
 
 
 def _counts(child: np.ndarray, parent: np.ndarray, children: int, parents: int) -> np.ndarray:

@@ -52,6 +52,7 @@ class LabelTable:
                     f"parent of task {task.name!r} must be another task ({', '.join(names)}); got {task.parent!r}"
                 )
             self._check_values(task)
+        self._check_tree()
 
     def __len__(self) -> int:
         return self.data.num_rows
@@ -90,7 +91,7 @@ class LabelTable:
         """What identifies each row, as text, [n]: the `id` column, else the row number."""
         if self.id is None:
             return np.arange(len(self)).astype(str)
-        return np.asarray(pc.cast(self.data[self.id], pa.string()).to_pylist(), dtype=object).astype(str)
+        return pc.cast(self.data[self.id], pa.string()).fill_null("").to_numpy().astype(str)
 
     @property
     def groups(self) -> np.ndarray | None:
@@ -139,18 +140,40 @@ class LabelTable:
         """The table of these rows, in this order; a boolean mask is taken as well."""
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
-        position = {int(row): at for at, row in enumerate(rows)}
-        unreadable = {position[row]: why for row, why in self.unreadable.items() if row in position}
+        positions = np.flatnonzero(np.isin(rows, list(self.unreadable))) if self.unreadable else ()
+        unreadable = {int(at): self.unreadable[int(rows[at])] for at in positions}
         return replace(self, data=self.data.take(pa.array(rows)), unreadable=unreadable)
 
     def with_labels(self, name: str, codes: np.ndarray) -> "LabelTable":
         """The same table with other labels for the `single` task `name`, given as class indices [n] (-1 = missing)."""
         task = self.task(name)
         codes = np.asarray(codes)
-        if task.kind != "single" or codes.shape != (len(self),) or codes.max(initial=-1) >= len(task.classes):
-            raise ValueError(f"labels of {name!r} must be {len(self)} class indices below {len(task.classes)}")
+        if task.kind != "single":
+            raise ValueError(f"only labels of kind 'single' can be set as class indices; {name!r} is {task.kind!r}")
+        if codes.shape != (len(self),) or codes.dtype.kind not in "iu":
+            raise ValueError(
+                f"labels of {name!r} must be one integer a row, [{len(self)}]; got {codes.dtype} {list(codes.shape)}"
+            )
+        _check_codes(codes, task, self.source)
         column = pa.array(task.classes, pa.string()).take(pa.array(codes, mask=codes < 0))
         return replace(self, data=self.data.set_column(self.data.column_names.index(name), name, column))
+
+    def with_split(self, parts: np.ndarray) -> "LabelTable":
+        """The same table split in these parts, "train", "validation" or "test", [n] (see `split`)."""
+        parts = np.asarray(parts).astype(str)
+        unknown = np.setdiff1d(parts, ["train", "validation", "test"])
+        if parts.shape != (len(self),) or len(unknown):
+            raise ValueError(
+                f"a split must be train, validation or test for each of {len(self)} rows; got "
+                + (repr(str(unknown[0])) if len(unknown) else f"{list(parts.shape)}")
+            )
+        name = self.split
+        if name is not None:
+            return replace(self, data=self.data.set_column(self.data.column_names.index(name), name, pa.array(parts)))
+        name = "split"
+        while name in self.data.column_names:
+            name += "_"
+        return replace(self, data=self.data.append_column(name, pa.array(parts)), split=name)
 
     def with_tasks(self, tasks: Iterable[Task]) -> "LabelTable":
         """The same columns under other tasks, for instance with parents named."""
@@ -186,9 +209,22 @@ class LabelTable:
                 arrays[task.name] = pa.array(task.classes, pa.string()).take(pa.array(codes, mask=codes < 0))
         return cls(pa.table(arrays), tasks, **roles)
 
+    def _check_tree(self) -> None:
+        parents = {task.name: task.parent for task in self.tasks}
+        for start in parents:
+            line = [start]
+            while (above := parents[line[-1]]) is not None:
+                if above in line:
+                    raise ValueError(f"tasks cannot be their own ancestors: {' -> '.join([*line, above])}")
+                line.append(above)
+
     def _check_values(self, task: Task) -> None:
         column = self.data[task.name]
         if task.kind == "single":
+            if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
+                raise ValueError(
+                    f"labels of {task.name!r} must be one class name a row; the column holds {column.type}"
+                )
             known = pc.is_in(pc.cast(column, pa.string()), value_set=pa.array(task.classes, pa.string()))
             self._refuse(task, pc.and_(pc.invert(known), column.is_valid()), f"one of its {len(task.classes)} classes")
         elif task.kind == "real":
@@ -204,18 +240,21 @@ class LabelTable:
         if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
             raise ValueError(f"labels of {task.name!r} ({task.kind}) must be lists; the column holds {column.type}")
         if task.kind == "multi":
-            inside = pa.chunked_array(
-                [pc.is_in(pc.list_flatten(column), value_set=pa.array(task.classes, pa.string()))]
-            )
-            parents = np.asarray(pc.list_parent_indices(column.combine_chunks()))
-            bad = np.zeros(len(self), bool)
-            bad[parents[~np.asarray(inside)]] = True
-            self._refuse(task, pa.array(bad), f"names among its {len(task.classes)} classes")
+            inside = pc.is_in(pc.list_flatten(column), value_set=pa.array(task.classes, pa.string()))
+            rows = np.asarray(pc.list_parent_indices(column.combine_chunks()))
+            bad = np.bincount(rows[~np.asarray(inside)], minlength=len(self)) > 0
+            self._refuse(task, bad, f"names among its {len(task.classes)} classes")
         else:
             lengths = pc.list_value_length(column)
-            self._refuse(
-                task, pc.not_equal(lengths, len(task.classes)).fill_null(False), f"{len(task.classes)} numbers"
-            )
+            wrong = pc.not_equal(lengths, len(task.classes)).fill_null(False)
+            self._refuse(task, wrong, f"{len(task.classes)} numbers")
+            shares = self.labels(task.name)
+            missing = np.asarray(column.is_null())
+            negative = ~np.all(np.isfinite(shares) & (shares >= 0), axis=1) & ~missing
+            self._refuse(task, negative, "finite numbers of 0 or more")
+            if task.kind == "soft":
+                off = np.abs(np.nan_to_num(shares).sum(axis=1) - 1) > 1e-3
+                self._refuse(task, off & ~missing, "shares that sum to 1")
 
     def _refuse(self, task: Task, bad: Any, expected: str) -> None:
         rows = np.flatnonzero(np.asarray(bad))
