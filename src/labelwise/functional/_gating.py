@@ -63,10 +63,10 @@ def selector(z_logits: Tensor, codes: Tensor, gamma: float = 1.0) -> Tensor:
     Source: Hazimeh et al., DSelect-k (2021), the single-expert selector.
     """
     z = smooth_step(z_logits, gamma)
-    # A product bit by bit is faster than `prod` over a last axis, and its gradient needs no care around zeros.
-    factors = [
-        torch.where(bit, on, 1 - on) for bit, on in zip(codes.unbind(-1), z.unsqueeze(-1).unbind(-2), strict=True)
-    ]
+    digits, bits = z.unsqueeze(-1).unbind(-2), codes.to(z.dtype).unbind(-1)
+    # z or 1 - z, exactly, as a line in z: several times faster than `where`. A product bit by bit is faster than `prod`
+    # over a last axis, and its gradient needs no care around zeros.
+    factors = [torch.addcmul(1 - bit, 2 * bit - 1, digit) for bit, digit in zip(bits, digits, strict=True)]
     return reduce(operator.mul, factors) if factors else z.new_ones(*z.shape[:-1], len(codes))
 
 
