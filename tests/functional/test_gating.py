@@ -14,6 +14,7 @@ from labelwise.functional import (
     selector,
     selector_entropy,
     smooth_step,
+    top_k_softmax,
 )
 
 gammas = st.sampled_from([1e-3, 0.1, 0.3, 1.0, 2.5, 10.0])
@@ -200,3 +201,12 @@ def test_batchmean_does_not_depend_on_the_batch(penalty):
     assert penalty(selectors[:0], "batchmean") == 0
     with pytest.raises(ValueError, match="'none', 'sum' or 'batchmean'; got 'mean'"):
         penalty(selectors, "mean")
+
+
+@given(n=st.integers(1, 9), scale=st.sampled_from([0.1, 1e5]), data=st.data())
+def test_top_k_softmax_is_the_softmax_with_the_other_logits_at_minus_infinity(n, scale, data):
+    k = data.draw(st.integers(1, n))
+    logits = scale * torch.randn(3, n, dtype=torch.float64)
+    others = logits.argsort(-1)[:, : n - k]
+    expected = torch.softmax(logits.scatter(-1, others, -math.inf), -1)
+    torch.testing.assert_close(top_k_softmax(logits, k), expected)

@@ -332,3 +332,12 @@ def test_every_expert_can_be_spelled():
             with torch.no_grad():
                 gate.z_logits.copy_(gate.codes[expert].float() * 2 - 1)
             assert gate().weights.argmax() == expert
+
+
+@pytest.mark.parametrize("in_features", [None, 3])
+def test_it_compiles_as_one_graph(in_features):
+    gate = DSelectK(6, 2, in_features, entropy=0.5)
+    inputs = torch.randn(4, 3)
+    compiled = torch.compile(gate, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(inputs), gate(inputs))
+    assert gate.step == 2

@@ -10,6 +10,7 @@ from labelwise.functional._gating import (
     selector,
     selector_entropy,
     smooth_step,
+    top_k_softmax,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "selector_entropy",
     "smooth_step",
     "temperature",
+    "top_k_softmax",
 ]

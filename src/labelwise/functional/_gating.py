@@ -79,6 +79,22 @@ def mix_selectors(selectors: Tensor, w_logits: Tensor) -> Tensor:
     return (torch.softmax(w_logits, -1, dtype=selectors.dtype).unsqueeze(-1) * selectors).sum(-2)
 
 
+def top_k_softmax(logits: Tensor, k: int) -> Tensor:
+    """Softmax over the k largest logits of the last axis; exactly 0 for the others.
+
+    Args:
+        logits: `[..., n]`.
+        k: from 1 to n.
+
+    Returns:
+        `[..., n]`, with sum 1.
+
+    Source: Shazeer et al., "Outrageously Large Neural Networks" (2017), eqs. 3 and 5.
+    """
+    largest, experts = logits.topk(k, -1)
+    return torch.zeros_like(logits).scatter(-1, experts, torch.softmax(largest, -1))
+
+
 def selector_entropy(selectors: Tensor, reduction: Reduction = "sum") -> Tensor:
     """Entropy of selectors: 0 for each that has settled on one expert.
 

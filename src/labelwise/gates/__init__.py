@@ -5,6 +5,18 @@ from labelwise.gates._base import Gate, GateOutput
 from labelwise.gates._dselect_k import DSelectK
 from labelwise.gates._fixed import Fixed
 from labelwise.gates._logits import Softmax, TopK
+from labelwise.gates._random import GumbelSoftmax, NoisyTopK
 from labelwise.gates._schedules import LinearRamp
 
-__all__ = ["DSelectK", "Fixed", "Gate", "GateOutput", "LinearRamp", "Softmax", "TopK", "ask"]
+__all__ = [
+    "DSelectK",
+    "Fixed",
+    "Gate",
+    "GateOutput",
+    "GumbelSoftmax",
+    "LinearRamp",
+    "NoisyTopK",
+    "Softmax",
+    "TopK",
+    "ask",
+]

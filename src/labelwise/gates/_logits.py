@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from labelwise.functional import top_k_softmax
 from labelwise.gates._base import Gate, GateOutput
 
 
@@ -59,9 +60,7 @@ class TopK(LogitGate):
 
     def forward(self, inputs: Tensor | None = None) -> GateOutput:
         """Weights `[n]` or `[batch, n]`, exactly k of them above 0."""
-        logits = self._logits(inputs)
-        largest, experts = logits.topk(self.k, -1)
-        weights = torch.zeros_like(logits).scatter(-1, experts, torch.softmax(largest, -1))
+        weights = top_k_softmax(self._logits(inputs), self.k)
         return GateOutput(weights, weights.new_zeros(()))
 
     def extra_repr(self) -> str:
