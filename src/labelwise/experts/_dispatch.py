@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from labelwise.experts._mlp import MLPExperts
 
 # Above this share of (example, expert) pairs, running every expert on every example costs less than sorting rows out.
-DENSE_SHARE = 0.6
+DENSE_SHARE = 0.75
 
 
 def combine(experts: nn.ModuleList | MLPExperts, inputs: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
