@@ -107,11 +107,16 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def tensor_rows(column: pa.ChunkedArray) -> np.ndarray:
-    """The arrays of a fixed-shape tensor column as one array [n, ...]; null rows hold whatever Arrow left there."""
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # Arrow gives a chunked array back where there is no chunk
-        array = array.chunk(0) if array.num_chunks else pa.array([], column.type.storage_type).cast(column.type)
-    return np.asarray(array.to_numpy_ndarray())
+    """The arrays of a fixed-shape tensor column as one array [n, ...], zeros where it is null."""
+    present = np.asarray(column.is_valid())
+    if not present.any():
+        return np.zeros((len(column), *column.type.shape), column.type.value_type.to_pandas_dtype())
+    arrays = np.asarray(column.drop_null().combine_chunks().to_numpy_ndarray())
+    if present.all():
+        return arrays
+    rows = np.zeros((len(column), *arrays.shape[1:]), arrays.dtype)
+    rows[present] = arrays
+    return rows
 
 
 def threads() -> ThreadPoolExecutor:

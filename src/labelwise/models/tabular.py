@@ -1,5 +1,6 @@
 """Numbers, categories and vectors as features."""
 
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Self
@@ -156,7 +157,7 @@ class TabularEncoder(Encoder):
         elif column["kind"] == "vector":
             if kind != "vector" or list(held.type.shape) != column["shape"]:
                 raise ValueError(_other_type(table, column, held.type))
-            values = tensor_rows(held).reshape(len(table), -1).astype(np.float64)
+            values = tensor_rows(held).reshape(len(table), math.prod(held.type.shape)).astype(np.float64)
             values[np.asarray(held.is_null())] = np.nan
         elif kind == "category" and column["kind"] in ("number", "time"):
             values = _parse(table, column, held)
