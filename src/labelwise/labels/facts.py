@@ -1,5 +1,7 @@
 """What there is to say of a label table, as plain dictionaries."""
 
+import json
+import warnings
 from typing import Any
 
 import numpy as np
@@ -50,8 +52,6 @@ def column_statistics(table: LabelTable) -> dict[str, Any]:
 
     `{"rows": rows looked at, "sampled": whether these are a sample, "columns": {name: statistics}}`.
     """
-    import json
-
     import skrub
 
     features = table.features
@@ -65,9 +65,12 @@ def column_statistics(table: LabelTable) -> dict[str, Any]:
         data = data.take(pa.array(rows))
     if not scalar or not len(data):
         return {"rows": len(data), "sampled": sampled, "columns": {}}
-    report = skrub.TableReport(data.to_pandas(), plot_distributions=False, compute_associations=False, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # infinite numbers have no deviation; it is null below
+        report = skrub.TableReport(data.to_pandas(), plot_distributions=False, compute_associations=False, verbose=0)
+        facts = json.loads(report.json(), parse_constant=lambda _: None)
     columns = {}
-    for column in json.loads(report.json())["columns"]:
+    for column in facts["columns"]:
         name = column.pop("name")
         for useless in ("position", "idx", "plot_names", "histogram_data"):
             column.pop(useless, None)
@@ -77,6 +80,7 @@ def column_statistics(table: LabelTable) -> dict[str, Any]:
 
 def _is_scalar(kind: pa.DataType) -> bool:
     tests = (
+        pa.types.is_null,
         pa.types.is_integer,
         pa.types.is_floating,
         pa.types.is_boolean,

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from labelwise.labels.classes import to_classes
 from labelwise.labels.media import find_media
-from labelwise.labels.nesting import find_parents
+from labelwise.labels.nesting import find_parents, telling_columns
 from labelwise.labels.readers import (
     BUNDLED,
     Source,
@@ -191,7 +191,15 @@ def _assign(
     if parents is None:
         known = {child: parent for child, parent in found.parents.items() if {child, parent} <= set(chosen)}
         parents = known or (find_parents(table) if len(table.tasks) > 1 else {})
-    return _linked(table, parents)
+    table = _linked(table, parents)
+    for task, columns in telling_columns(table).items() if table.media is None else ():
+        warnings.warn(
+            f"{', '.join(columns)} would be learned from, but nearly give the label {task} away: name finer and "
+            f"coarser labels as labels too, what belongs together as the group, leave out the rest ({found.name})",
+            UserWarning,
+            stacklevel=3,
+        )
+    return table
 
 
 def _unnamed(found: Source, labels: Sequence[str]) -> str | None:

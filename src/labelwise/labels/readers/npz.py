@@ -119,6 +119,8 @@ def _columns(
         if array.ndim and name not in helpers
     }
     n = _examples(lengths, labels, source)
+    if n == 0:
+        raise ValueError(f"{source} holds no rows: the arrays {', '.join(lengths)} are empty")
     columns, names, left = {}, {}, []
     for name, length in lengths.items():
         if length != n:

@@ -48,7 +48,8 @@ def read_ostracods(path: Path, labels: tuple[str, ...]) -> Source:
 
     Columns: `path` (the id), a task for each target, and `split` if there are several phases. Targets of one project
     are joined by path; a path that one of them lacks has no label there. A folder with several projects gives "final".
-    The images themselves are not read. Raises `ValueError` that names file and line of a label that is not an index.
+    Images are read if they lie beside the label files, at their paths. Raises `ValueError` that names file and line of
+    a label that is not an index.
     """
     files = _files(path)
     if path.is_dir():
@@ -73,7 +74,9 @@ def read_ostracods(path: Path, labels: tuple[str, ...]) -> Source:
     split: str | None = "split"
     if len({file.phase for file in files}) == 1:
         split, joined = None, joined.drop_columns("split")
-    return Source(joined, str(path), classes, labels=tuple(targets), split=split, id="path")
+    return Source(
+        joined, str(path), classes, labels=tuple(targets), split=split, id="path", folder=files[0].path.parent
+    )
 
 
 def _files(path: Path) -> list[_LabelFile]:
