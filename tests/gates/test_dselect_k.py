@@ -309,7 +309,7 @@ def test_bad_arguments(arguments, message):
 
 def test_inputs_missing_or_of_the_wrong_width():
     gate = DSelectK(4, 2, 3)
-    for inputs, got in ((None, "none"), (torch.zeros(2, 5), r"\[2, 5\]")):
+    for inputs, got in ((None, "none"), (torch.zeros(2, 5), r"\[2, 5\]"), (torch.zeros(2, 1, 3), r"\[2, 1, 3\]")):
         with pytest.raises(ValueError, match=rf"inputs \[batch, 3\]; got {got}"):
             gate(inputs)
 

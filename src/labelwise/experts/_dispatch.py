@@ -36,7 +36,7 @@ def combine(experts: nn.ModuleList | MLPExperts, inputs: Tensor, weights: Sequen
     counts = cast(list[int], needed.sum(0).tolist())
     chosen = [expert for expert, count in enumerate(counts) if count] or [0]
     if not any(counts) or sum(counts) > DENSE_SHARE * rows * len(chosen):
-        return _combine_dense(_run(experts, inputs, chosen), stacked[..., chosen])
+        return _combine_dense(_run(experts, inputs, chosen), _columns(stacked, chosen))
     return _combine_rows(_separate(experts), inputs, stacked, used, needed, counts)
 
 
@@ -44,7 +44,7 @@ def _combine_static(experts: nn.ModuleList | MLPExperts, inputs: Tensor, weights
     # Without any weight one expert still runs, to say what shape the zeros have.
     chosen = cast(list[int], weights.detach().any(0).nonzero().flatten().tolist()) or [0]
     outputs = _run(experts, inputs, chosen)
-    mixed = weights[:, chosen].to(outputs.dtype) @ outputs.flatten(1)
+    mixed = _columns(weights, chosen).to(outputs.dtype) @ outputs.flatten(1)
     return list(mixed.view(len(weights), *outputs.shape[1:]).unbind())
 
 
@@ -83,6 +83,10 @@ def _run(experts: nn.ModuleList | MLPExperts, inputs: Tensor, chosen: list[int])
     if isinstance(experts, MLPExperts):
         return experts(inputs, None if len(chosen) == len(experts) else chosen)
     return torch.stack(_equal_shapes([(i, experts[i](inputs)) for i in chosen]))
+
+
+def _columns(weights: Tensor, chosen: list[int]) -> Tensor:
+    return weights if len(chosen) == weights.shape[-1] else weights[..., chosen]
 
 
 def _separate(experts: nn.ModuleList | MLPExperts) -> Sequence[Callable[[Tensor], Tensor]]:

@@ -46,7 +46,7 @@ class Gate(nn.Module):
 
     def _project(self, inputs: Tensor | None, *linears: nn.Linear) -> Tensor:
         """Outputs of linear maps side by side, from one matrix product."""
-        if inputs is None or inputs.shape[-1:] != (self.in_features,):
+        if inputs is None or inputs.ndim != 2 or inputs.shape[1] != self.in_features:
             got = "none" if inputs is None else list(inputs.shape)
             raise ValueError(
                 f"this gate chooses for each example, from inputs [batch, {self.in_features}]; got {got}. "
