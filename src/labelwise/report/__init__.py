@@ -1,0 +1,6 @@
+"""Drawing it: the facts of a run as one plain dictionary, then as one page that opens offline."""
+
+from labelwise.report.page import write
+from labelwise.report.summary import to_dict
+
+__all__ = ["to_dict", "write"]

@@ -1,0 +1,90 @@
+"""What a flagged example looks like, small enough to stand in a page: a picture, a text, a sound or a row."""
+
+import base64
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from labelwise.report.plain import clip, existing, plain, read_table
+
+ITEMS = "items.parquet"
+COLUMNS = ["example", "kind", "content"]
+
+BUDGET = 3_000_000  # characters of all items in one page
+SIDE = 144  # pixels of the longer side of a picture
+KEEP = 1_500  # a PNG of so few bytes is shown as it is
+TEXT = 700
+CELLS = 40
+MARKUP = 30  # characters of markup around a cell
+
+
+def items_of(folder: Path, examples: Iterable[int]) -> list[dict[str, Any] | None]:
+    """What is to be shown of each of these examples, in this order; None for those of which the run kept nothing.
+
+    Examples are served until their items fill `BUDGET`; an item that no longer fits, or cannot be read, is
+    `{"kind": "none", "why": ...}`. Raises `Missing` if the run kept no items, and `ValueError` if their file is broken.
+    """
+    frame = read_table(existing(folder / ITEMS), COLUMNS)
+    kept = dict(zip(frame["example"].tolist(), zip(frame["kind"], frame["content"], strict=True), strict=True))
+    known: dict[int, dict[str, Any]] = {}
+    left = BUDGET
+    shown: list[dict[str, Any] | None] = []
+    for example in examples:
+        if example not in kept:
+            shown.append(None)
+            continue
+        if example not in known:
+            known[example] = _item(*kept[example])
+        size = _size(known[example])
+        if size > left:
+            shown.append({"kind": "none", "why": f"left out to keep this page small; {ITEMS} has it"})
+        else:
+            left -= size
+            shown.append(known[example])
+    return shown
+
+
+def _size(item: dict[str, Any]) -> int:
+    cells = sum(MARKUP + len(str(name)) + len(str(value)) for name, value in item.get("cells", ()))
+    return cells + len(item.get("data", "")) + len(item.get("text", ""))
+
+
+def _item(kind: str, content: bytes) -> dict[str, Any]:
+    try:
+        if kind == "image":
+            return _picture(content)
+        if kind == "audio":
+            return {"kind": "audio", "data": _data_uri("audio/wav", content)}
+        if kind == "text":
+            return {"kind": "text", "text": clip(content.decode("utf-8", "replace"), TEXT)}
+        row = plain(json.loads(content))
+        cells = [[clip(name, 60), clip(value, 160)] for name, value in row.items()]
+        return {"kind": "row", "cells": cells[:CELLS], "more": max(0, len(cells) - CELLS)}
+    except (OSError, ValueError, TypeError, AttributeError, Image.DecompressionBombError):
+        return {"kind": "none", "why": f"this {kind} could not be shown"}
+
+
+def _picture(content: bytes) -> dict[str, Any]:
+    with Image.open(io.BytesIO(content)) as picture:
+        width, height = picture.size
+        if picture.format == "PNG" and len(content) <= KEEP:
+            picture.load()  # a truncated picture is found out here
+            return {"kind": "image", "data": _data_uri("image/png", content), "width": width, "height": height}
+        small = picture.convert("RGB")
+        small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        small.save(buffer, "WEBP", quality=72, method=4)
+    return {
+        "kind": "image",
+        "data": _data_uri("image/webp", buffer.getvalue()),
+        "width": small.width,
+        "height": small.height,
+    }
+
+
+def _data_uri(media_type: str, content: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,0 +1,58 @@
+"""The facts of a run as one plain dictionary; what the page draws, and what a program can read in its place."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from labelwise.report.findings import confusion_facts, findings_facts
+from labelwise.report.glance import glance_facts
+from labelwise.report.plain import attempt, existing, plain
+from labelwise.report.training import cross_fit_facts, models_facts
+from labelwise.runs import RunFolder, read_json
+
+DESCRIPTION = "describe.json"
+COLUMNS = "columns.json"
+NOTES = "notes.json"
+
+
+def to_dict(run: str | os.PathLike[str], seed: int = 0) -> dict[str, Any]:
+    """All that the report says of a run, as plain JSON values, read from the files of the run folder alone.
+
+    Keys: `run` (`name`, `config`), `data` (as `labels.describe` tells it), `columns` (statistics by column), `findings`
+    (counts by kind and task, score histograms, the worst ones with what they are about), `confusion` (given against
+    likely labels, by task), `cross_fit` (out-of-fold scores by task), `models` (scores, calibration, learning curve and
+    experts of each), `metrics` (figures of the whole run), `notes` (what the audit could not do), `glance` (the figures
+    to read first) and `not_shown`. A part whose file is missing or broken is None, and `not_shown` has its name, the
+    reason, and whether it is broken. `seed` is that of the bootstrap behind the out-of-fold intervals.
+
+    Raises `ValueError` if `run` is not a run folder.
+    """
+    folder = RunFolder(run)
+    not_shown: list[dict[str, Any]] = []
+    facts: dict[str, Any] = {"run": {"name": folder.path.resolve().name}}
+    facts["run"]["config"] = attempt(not_shown, "settings", lambda: folder.config)
+    data = facts["data"] = attempt(not_shown, "data", lambda: _object(folder / DESCRIPTION))
+    classes = {task["name"]: list(task["counts"]) for task in (data or {}).get("tasks", []) if task.get("counts")}
+    facts["columns"] = attempt(not_shown, "columns", lambda: _object(folder / COLUMNS))
+    facts["findings"] = attempt(not_shown, "findings", lambda: findings_facts(folder.path))
+    facts["confusion"] = attempt(not_shown, "confusion", lambda: confusion_facts(folder.path, classes))
+    facts["cross_fit"] = attempt(not_shown, "cross-fitting", lambda: cross_fit_facts(folder.path, classes, seed))
+    facts["models"] = attempt(not_shown, "models", lambda: models_facts(folder))
+    facts["metrics"] = attempt(not_shown, "figures", lambda: folder.metrics) or {}
+    facts["notes"] = attempt(not_shown, "notes", lambda: _notes(folder / NOTES))
+    facts["glance"] = attempt(not_shown, "glance", lambda: glance_facts(facts))
+    return plain(facts | {"not_shown": not_shown})
+
+
+def _object(path: Path) -> dict[str, Any]:
+    value = read_json(existing(path))
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} should hold an object")
+    return value
+
+
+def _notes(path: Path) -> list[str]:
+    value = read_json(existing(path))
+    if not isinstance(value, list):
+        raise ValueError(f"{path.name} should hold a list of sentences")
+    return [str(note) for note in value]

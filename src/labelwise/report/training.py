@@ -1,0 +1,149 @@
+"""How the models did, as facts: scores with intervals, calibration, learning curves, experts that each task chose."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from labelwise.metrics import classification_scores, reliability
+from labelwise.report.plain import Missing, attempt, existing, read_table
+from labelwise.runs import LABELS, METRICS, MODEL, RunFolder, read_json
+
+HISTORY = "history.json"
+PREDICTIONS = "predictions.parquet"
+PROBABILITIES = "probabilities"
+
+
+def models_facts(run: RunFolder) -> list[dict[str, Any]]:
+    """What is known of each trained model of a run; raises `Missing` if it has none.
+
+    Each is `{"name", "method", "options", "epochs", "tasks", "history", "experts", "not_shown"}`; the parts whose files
+    are missing or broken are None, and `not_shown` says why.
+    """
+    models = run.models()
+    if not models:
+        raise Missing(f"this run has no {MODEL}: nothing was trained")
+    names = sorted(models, key=lambda name: name != "raw")  # what the others are compared with comes first
+    return [_model(name, models[name]) for name in names]
+
+
+def cross_fit_facts(folder: Path, classes: dict[str, list[str]], seed: int = 0) -> dict[str, Any]:
+    """Scores of the audit's out-of-fold probabilities against the given labels, `{"tasks", "not_shown"}` as of a model.
+
+    `classes` are the class names of each task, in the order of the columns of `probabilities/TASK.npy`; `seed` is that
+    of the bootstrap. Raises `Missing` if the audit kept no probabilities.
+    """
+    found = {task: folder / PROBABILITIES / f"{task}.npy" for task in classes}
+    found = {task: path for task, path in found.items() if path.is_file()}
+    if not found:
+        raise Missing(f"this run has no {PROBABILITIES}/")
+    labels = read_table(folder / LABELS, list(found))
+    not_shown: list[dict[str, Any]] = []
+    tasks = {}
+    for task, path in found.items():
+        codes = _codes(labels[task], classes[task])
+        scored = attempt(not_shown, task, partial(_out_of_fold, path, codes, classes[task], seed))
+        if scored is not None:
+            tasks[task] = scored
+    return {"tasks": tasks, "not_shown": not_shown}
+
+
+def _out_of_fold(path: Path, codes: np.ndarray, classes: list[str], seed: int) -> dict[str, Any]:
+    # Memory-mapped: the probabilities of several models and many classes may be larger than memory.
+    probabilities = np.load(path, mmap_mode="r", allow_pickle=False)
+    if probabilities.ndim == 3:
+        probabilities = probabilities.mean(axis=0, dtype=np.float64)
+    scores = classification_scores(codes, probabilities, seed=seed)
+    return _scores("given labels", scores, classes) | {"reliability": reliability(codes, probabilities)}
+
+
+def _codes(labels: pd.Series, classes: list[str]) -> np.ndarray:
+    """Class indices, int64 [n], -1 where the label is missing or no class."""
+    return pd.Index(classes, dtype=object).get_indexer(pd.Index(labels, dtype=object)).astype(np.int64)
+
+
+def _scores(split: str, scores: dict[str, Any], classes: list[str]) -> dict[str, Any]:
+    per_class = [
+        {**row, "class": classes[row["class"]] if row["class"] < len(classes) else str(row["class"])}
+        for row in scores.get("per_class", [])
+    ]
+    means = {name: value for name, value in scores.items() if name != "per_class"}
+    return {"split": split, "scores": means, "per_class": per_class, "temperature": None, "reliability": None}
+
+
+def _model(name: str, folder: Path) -> dict[str, Any]:
+    not_shown: list[dict[str, Any]] = []
+    config = attempt(not_shown, "settings", lambda: RunFolder(folder).config) or {}
+    metrics = attempt(not_shown, "scores", lambda: read_json(existing(folder / METRICS))) or {}
+    classes = _classes(config)
+    tasks = attempt(not_shown, "scores", lambda: _tasks(metrics, classes)) or {}
+    diagrams = attempt(not_shown, "calibration", lambda: _reliability(folder, tasks, classes)) or {}
+    for task, points in diagrams.items():
+        tasks[task]["reliability"] = points
+    return {
+        "name": name,
+        "method": metrics.get("method") or config.get("method"),
+        "options": config.get("options") or {},
+        "epochs": metrics.get("epochs"),
+        "tasks": tasks,
+        "history": attempt(not_shown, "learning curve", lambda: _history(folder)),
+        "experts": attempt(not_shown, "experts", lambda: _experts(metrics)),
+        "not_shown": not_shown,
+    }
+
+
+def _classes(config: dict[str, Any]) -> dict[str, list[str]]:
+    """Class names by task, as the model's settings list them."""
+    tasks = config.get("tasks") or []
+    return {str(task["name"]): [str(name) for name in task.get("classes", [])] for task in tasks if "name" in task}
+
+
+def _tasks(metrics: dict[str, Any], classes: dict[str, list[str]]) -> dict[str, Any]:
+    """Scores of each task on the test split where there is one, else on the validation split."""
+    facts = {}
+    for task, parts in metrics.get("tasks", {}).items():
+        split = "test" if parts.get("test") else "validation"
+        if parts.get(split):
+            facts[task] = _scores(split, parts[split], classes.get(task, [])) | {
+                "temperature": parts.get("temperature")
+            }
+    return facts
+
+
+def _reliability(folder: Path, tasks: dict[str, Any], classes: dict[str, list[str]]) -> dict[str, Any]:
+    """Reliability diagrams of the split that the scores are of, by task."""
+    frame = read_table(folder / PREDICTIONS, ["split"])
+    nameless = [task for task in tasks if task not in classes]
+    if nameless:
+        raise ValueError(f"the settings do not name the classes of {', '.join(nameless)}")
+    facts = {}
+    for task, scored in tasks.items():
+        rows = frame[frame["split"] == scored["split"]]
+        if f"{task}_probabilities" in rows and len(rows):
+            probabilities = np.stack(rows[f"{task}_probabilities"].to_list())
+            facts[task] = reliability(_codes(rows[task], classes[task]), probabilities)
+    return facts
+
+
+def _history(folder: Path) -> list[dict[str, Any]] | None:
+    history = read_json(existing(folder / HISTORY))
+    if not isinstance(history, list) or not all(isinstance(row, dict) and "epoch" in row for row in history):
+        raise ValueError(f"{HISTORY} should be a list of epochs")
+    return history or None
+
+
+def _experts(metrics: dict[str, Any]) -> dict[str, Any] | None:
+    experts = metrics.get("experts")
+    if not experts:
+        return None
+    weights = {str(task): np.asarray(row, float) for task, row in experts["tasks"].items()}
+    if len({row.shape for row in weights.values()}) != 1 or any(row.ndim != 1 for row in weights.values()):
+        raise ValueError("experts: every task should have one weight an expert")
+    return {
+        "tasks": list(weights),
+        "weights": [row.tolist() for row in weights.values()],
+        "chosen": {task: np.flatnonzero(row > 0).tolist() for task, row in weights.items()},
+        "note": experts.get("note"),
+    }

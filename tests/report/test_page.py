@@ -1,0 +1,294 @@
+import html
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from labelwise import report
+from labelwise.report import page
+from labelwise.runs import read_json, write_json
+
+HOSTILE = '<script>alert("label")</script>'
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+
+
+class Outline(HTMLParser):
+    """Elements of a page, checked to be closed in the order in which they were opened."""
+
+    VOID = ("meta", "link", "img", "input", "br", "rect")
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def written(run: Path) -> str:
+    return report.write(run).read_text(encoding="utf-8")
+
+
+def test_the_page_is_whole_well_formed_and_the_same_each_time(run: Path):
+    first = report.write(run)
+    assert first == run / "report.html"
+    text = first.read_text(encoding="utf-8")
+    Outline(text)
+    assert first.read_bytes() == report.write(run, run / "other.html").read_bytes()
+    assert [name for name in page.SECTIONS if f'<section id="{name}"' in text] == list(page.SECTIONS)
+    assert "Not shown" not in text
+
+
+def test_the_page_names_no_address_and_allows_nothing_but_itself(digits_page: Path):
+    text = digits_page.read_text(encoding="utf-8")
+    for _, attributes in Outline(text).found:
+        for name in ("src", "href", "action", "data", "poster"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:"))
+        assert "style" not in attributes
+        assert not any(name.startswith("on") for name in attributes)
+    assert "http" not in text.replace("http-equiv", "")
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
+    assert "default-src 'none'" in html.unescape(policy)
+    assert "unsafe" not in policy
+
+
+def test_ids_are_unique_and_links_lead_somewhere(digits_page: Path):
+    found = Outline(digits_page.read_text(encoding="utf-8")).found
+    ids = [attributes["id"] for _, attributes in found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = {a["href"].removeprefix("#") for _, a in found if (a.get("href") or "").startswith("#")}
+    assert targets <= set(ids)
+
+
+def test_embedded_facts_are_the_summary_without_the_single_findings(digits_run: Path, digits_page: Path):
+    text = digits_page.read_text(encoding="utf-8")
+    embedded = re.search(r'<script type="application/json" id="facts">(.*?)</script>', text, re.DOTALL)[1]
+    facts = report.to_dict(digits_run)
+    facts["findings"].pop("worst")
+    assert json.loads(embedded) == facts
+
+
+def test_numbers_on_the_page_are_those_of_the_facts(digits_run: Path, digits_page: Path):
+    text = digits_page.read_text(encoding="utf-8")
+    facts = report.to_dict(digits_run)
+    assert f"{facts['findings']['total']:,} findings about {facts['findings']['examples']:,} rows" in text
+    f1 = facts["models"][0]["tasks"]["digit"]["scores"]["macro_f1"]["value"]
+    assert f"{100 * f1:.1f}\u202f%" in text
+
+
+def test_hostile_text_is_shown_as_text(hostile_page: Path):
+    text = hostile_page.read_text(encoding="utf-8")
+    found = Outline(text).found
+    assert [tag for tag, _ in found].count("script") == 2
+    assert not [tag for tag, _ in found if tag == "img"]
+    assert HOSTILE not in text
+    assert html.escape(HOSTILE, quote=True) in text.replace("&#34;", "&quot;")
+    assert "1337" not in text
+
+
+@pytest.mark.parametrize(
+    "name", ["describe.json", "columns.json", "issues.parquet", "items.parquet", "notes.json", "raw/history.json"]
+)
+def test_a_broken_file_leaves_a_page_that_says_so(run: Path, name: str):
+    (run / name).write_bytes(b"\x00[{ broken: \xff")
+    text = written(run)
+    Outline(text)
+    assert re.search(rf'class="(note )?broken">.*{Path(name).name}', text)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("describe.json", {"tasks": [{"name": "digit"}]}),
+        ("columns.json", {"columns": {"a": {"mean": "much"}}}),
+        ("raw/history.json", [{"epoch": 1, "train_loss": "high"}]),
+    ],
+)
+def test_files_of_an_unexpected_form_hide_their_section_alone(run: Path, name: str, content: object):
+    write_json(run / name, content)
+    text = written(run)
+    Outline(text)
+    assert "Not shown" in text
+    assert '<ol class="cards"' in text
+
+
+def test_a_run_of_labels_alone_has_no_part_on_models(make_run):
+    text = written(make_run(("a", "b"), np.array([0, 1, 1, 0]), 2))
+    assert "Not shown: this run has no model.safetensors" in text
+    assert '<section id="experts"' not in text
+
+
+def test_a_run_of_a_model_alone(digits_run: Path, tmp_path: Path):
+    text = report.write(digits_run / "corrected", tmp_path / "page.html").read_text(encoding="utf-8")
+    Outline(text)
+    assert "Gate weights: model" in text
+    assert not (digits_run / "corrected" / "report.html").exists()
+
+
+def test_nothing_found_is_good_news(make_run):
+    text = written(make_run(("a", "b"), np.array([0, 1]), 0))
+    assert "The audit flagged nothing." in text
+    assert "Nothing was flagged." in text
+
+
+def test_ten_thousand_findings_over_many_classes_stay_small(make_run):
+    """139 classes and 80,000 rows, as in the Noisy Ostracods data."""
+    generator = np.random.default_rng(0)
+    sizes = 1 / np.arange(1, 140) ** 1.5
+    codes = generator.choice(139, 80_000, p=sizes / sizes.sum())
+    run = make_run(tuple(f"Genus species {i}" for i in range(139)), codes, 10_000)
+    path = report.write(run)
+    assert path.stat().st_size < 6e6
+    text = path.read_text(encoding="utf-8")
+    assert "2,000 of 10,000" in text
+    assert text.count('<li class="card"') == 2000
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(run: Path, monkeypatch: pytest.MonkeyPatch):
+    before = report.write(run).read_bytes()
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        report.write(run)
+    assert (run / "report.html").read_bytes() == before
+
+
+@pytest.mark.browser
+def test_opens_in_silence_and_asks_for_nothing(digits_page: Path, open_page):
+    opened = open_page(digits_page)
+    assert opened.complaints == []
+    assert [url for url in opened.requests if not url.startswith("data:")] == [digits_page.as_uri()]
+
+
+@pytest.mark.browser
+def test_pages_turn_and_filters_filter(digits_run: Path, digits_page: Path, open_page):
+    issues = pd.read_parquet(digits_run / "issues.parquet")
+    browser = open_page(digits_page).page
+    cards = browser.locator("#cards > li")
+    assert cards.count() == page.FIRST_PAGE
+    assert browser.locator("#status").inner_text() == f"1 to 24 of {len(issues)} findings"
+    first = cards.first.inner_text()
+    browser.get_by_role("button", name="Next").click()
+    assert cards.first.inner_text() != first
+    assert browser.locator("#place").inner_text().startswith("Page 2 of")
+    browser.get_by_role("button", name="Previous").click()
+    assert cards.first.inner_text() == first
+
+    browser.get_by_role("combobox", name="Kind").select_option("duplicate")
+    assert cards.count() == (issues["kind"] == "duplicate").sum()
+    assert browser.locator("#pager").is_hidden()
+    browser.get_by_role("button", name="Clear").click()
+    browser.get_by_role("combobox", name="Task").select_option("holes")
+    assert f"of {(issues['task'] == 'holes').sum()} findings" in browser.locator("#status").inner_text()
+    browser.get_by_role("searchbox").fill("no such thing")
+    assert browser.locator("#status").inner_text() == "No finding matches."
+    assert cards.count() == 0
+
+
+@pytest.mark.browser
+def test_a_pair_of_the_confusion_table_shows_its_findings(digits_run: Path, digits_page: Path, open_page):
+    pair = report.to_dict(digits_run)["confusion"]["digit"]["pairs"][0]
+    browser = open_page(digits_page).page
+    browser.get_by_role("link", name=f"Show {pair['given']} that is likely {pair['suggested']}").first.click()
+    assert f"of {pair['count']} findings" in browser.locator("#status").inner_text()
+    claims = browser.locator("#cards .claim").all_inner_texts()
+    assert set(claims) == {f"{pair['given']} → {pair['suggested']}"}
+
+
+@pytest.mark.browser
+def test_hostile_labels_run_nothing_in_the_browser(hostile_page: Path, open_page):
+    opened = open_page(hostile_page)
+    opened.page.on("dialog", lambda dialog: pytest.fail(f"a label ran: {dialog.message}"))
+    assert opened.complaints == []
+    assert HOSTILE in opened.page.locator("#cards").inner_text()
+    assert HOSTILE in opened.page.locator("svg.chart").first.get_attribute("aria-label")
+    opened.page.get_by_role("searchbox").fill("<script>")
+    assert opened.page.locator("#cards > li").count() > 0
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize("name", ["digits_page", "hostile_page"])
+def test_nothing_runs_over_the_edge(request: pytest.FixtureRequest, open_page, scheme: str, size: dict, name: str):
+    path = request.getfixturevalue(name)
+    browser = open_page(path, color_scheme=scheme, viewport=size).page
+    browser.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    assert browser.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    background, ink = browser.evaluate(
+        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+    )
+    brightness = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (background, ink)]
+    assert (brightness[0] > brightness[1]) == (scheme == "light")
+
+
+@pytest.mark.browser
+def test_without_script_the_first_findings_show(digits_page: Path, open_page):
+    browser = open_page(digits_page, java_script_enabled=False).page
+    assert browser.locator("#cards > li").count() == page.FIRST_PAGE
+    assert "open this page with scripts on" in browser.locator("#status").inner_text()
+    assert browser.locator("#filters").is_hidden()
+
+
+@pytest.mark.browser
+def test_structure_for_those_who_do_not_see(digits_page: Path, open_page):
+    browser = open_page(digits_page).page
+    assert browser.locator("h1").count() == 1
+    levels = browser.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map(h => Number(h.tagName[1]))")
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    for landmark in ("banner", "main", "contentinfo", "search"):
+        assert browser.get_by_role(landmark).count() == 1
+    unnamed = "[...document.querySelectorAll('svg.chart')].filter(chart => !chart.getAttribute('aria-label')).length"
+    assert browser.evaluate(unnamed) == 0
+    assert browser.evaluate("[...document.images].filter(image => !image.alt).length") == 0
+    assert (
+        browser.evaluate("[...document.querySelectorAll('input, select')].filter(field => !field.labels.length).length")
+        == 0
+    )
+    assert browser.evaluate("[...document.querySelectorAll('table')].filter(t => !t.querySelector('th')).length") == 0
+
+
+@pytest.mark.browser
+def test_the_keyboard_reaches_the_report_and_the_pager(digits_page: Path, open_page):
+    browser = open_page(digits_page).page
+    browser.keyboard.press("Tab")
+    assert browser.evaluate("document.activeElement.textContent") == "Skip to the report"
+    browser.keyboard.press("Enter")
+    assert browser.evaluate("document.activeElement.id") == "main"
+    browser.locator("#next").focus()
+    browser.keyboard.press("Enter")
+    assert browser.locator("#place").inner_text().startswith("Page 2 of")
+    assert browser.evaluate("document.activeElement.id") == "next"
+
+
+@pytest.mark.browser
+def test_the_figures_can_be_saved(digits_page: Path, open_page):
+    browser = open_page(digits_page).page
+    with browser.expect_download() as download:
+        browser.get_by_role("button", name="Save its figures as JSON").click()
+    assert read_json(download.value.path())["run"]["name"] == "digits"
+
+
+@pytest.mark.browser
+def test_paper_shows_no_controls(digits_page: Path, open_page):
+    browser = open_page(digits_page).page
+    browser.emulate_media(media="print")
+    assert browser.locator("#filters").is_hidden()
+    assert browser.locator("#pager").is_hidden()
+    assert browser.locator("#cards > li").first.is_visible()
