@@ -1,0 +1,111 @@
+"""Many tasks, shared experts: a DSelect-k gate lets each task choose at most k of n expert networks."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from labelwise.experts import MLPExperts, MultiTaskMixture
+from labelwise.functional import Reduction
+from labelwise.gates import DSelectK, LinearRamp
+from labelwise.labels import Task
+from labelwise.methods.batch import Batch
+from labelwise.methods.method import Method, check_range, joint_loss
+
+# Mean over a batch of per-example gates, so that the strength of the entropy term does not grow with the batch.
+_REDUCTION: Reduction = "batchmean"
+_USED = 1e-5  # weights below do not count as use
+
+
+class DSelectKMethod(Method):
+    """Learns tasks together: a backbone, n experts, and for each task a gate that chooses at most k of them.
+
+    The loss is the sum over tasks of the cross-entropy of the labelled examples, plus the entropy of the gates, whose
+    strength rises evenly from 0 over the first `entropy_ramp` of training, plus the reach penalty if the number of
+    experts is not a power of two. Tasks that help each other come to share experts; others part. With one task it is a
+    network that picks k of n branches.
+
+    Args:
+        n_experts: number of expert networks, >= 1.
+        k: most experts that a task uses, >= 1.
+        gamma: width of the gate's smooth step, > 0; large beside learning_rate, or gates settle by accident.
+        per_example: let gates choose for each example instead of once for the whole task.
+        expert_width: units in the hidden and the last layer of each expert, >= 1.
+        entropy: strength of the gates' entropy term once it has risen, in nats a selector, >= 0; 0 leaves gates soft.
+        entropy_ramp: share of training over which that strength rises from 0, in [0, 1].
+        learning_rate: step size of AdamW, > 0.
+        weight_decay: pull of weights towards zero a step, relative to the learning rate, >= 0; gates are exempt.
+
+    Source: Hazimeh et al., "DSelect-k" (2021).
+    """
+
+    paper = (
+        "Hazimeh et al., DSelect-k: Differentiable Selection in the Mixture of Experts, NeurIPS 2021, arXiv 2106.03760"
+    )
+    card = "dselect-k"
+    bench = "two-tasks"
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        tasks: Sequence[Task],
+        *,
+        input_shape: Sequence[int] | None = None,
+        n_experts: int = 8,
+        k: int = 2,
+        gamma: float = 1.0,
+        per_example: bool = False,
+        expert_width: int = 64,
+        entropy: float = 0.05,
+        entropy_ramp: float = 0.3,
+        learning_rate: float = 5e-3,
+        weight_decay: float = 1e-2,
+    ):
+        super().__init__(
+            backbone, tasks, input_shape=input_shape, learning_rate=learning_rate, weight_decay=weight_decay
+        )
+        check_range("expert_width", expert_width, least=1)
+        check_range("entropy_ramp", entropy_ramp, least=0, most=1)
+        self.entropy = entropy
+        self.entropy_ramp = entropy_ramp
+        width = self.features if per_example else None
+        gates = {task.name: DSelectK(n_experts, k, width, gamma, entropy, _REDUCTION) for task in self.tasks}
+        heads = {task.name: nn.Linear(expert_width, len(task.classes)) for task in self.tasks}
+        experts = MLPExperts(n_experts, self.features, expert_width, expert_width)
+        self.mixture = MultiTaskMixture(experts, gates, heads)
+
+    def settled(self) -> bool:
+        """Whether every static gate uses at most k experts, and the entropy term of gates per example has risen.
+
+        Without an entropy term gates need not become sparse, and always count as settled.
+        """
+        return not self.entropy or all(map(_settled, self._gates()))
+
+    def forward(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Logits [batch, classes] of each task."""
+        return self.mixture(self.backbone(inputs)).outputs
+
+    def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
+        """Sum over tasks of the mean cross-entropy of the labelled examples, plus the gates' penalty."""
+        answer = self.mixture(self.backbone(batch.inputs))
+        return joint_loss(answer.outputs, batch.targets) + answer.penalty
+
+    def expert_weights(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Mean gate weight of each expert, [experts] by task, over these inputs."""
+        said = self.mixture(self.backbone(inputs)).gates
+        return {task: gate.weights.reshape(-1, gate.weights.shape[-1]).mean(0) for task, gate in said.items()}
+
+    def on_train_start(self) -> None:
+        """Stretch the rise of the entropy term over its share of the steps to come."""
+        super().on_train_start()
+        steps = max(1, round(self.entropy_ramp * self.trainer.estimated_stepping_batches))
+        for gate in self._gates():
+            gate.entropy = LinearRamp(self.entropy, steps)
+
+    def _gates(self) -> list[DSelectK]:
+        return [gate for gate in self.mixture.gates.modules() if isinstance(gate, DSelectK)]
+
+
+def _settled(gate: DSelectK) -> bool:
+    if gate.in_features is None:
+        return int((gate().weights > _USED).sum()) <= gate.k
+    return not isinstance(gate.entropy, LinearRamp) or int(gate.step) >= gate.entropy.steps

@@ -1,0 +1,228 @@
+"""Fitting a method to a table: split, encode, train, calibrate, measure, and keep all of it in a folder."""
+
+import dataclasses
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from labelwise.functional import temperature
+from labelwise.labels import LabelTable, Task, split
+from labelwise.methods.checkpoint import save_tree
+from labelwise.methods.method import Method
+from labelwise.methods.predicting import ENCODER, build
+from labelwise.methods.registry import check_options
+from labelwise.methods.training import Plan, answers, seeded, train
+from labelwise.metrics import classification_scores
+from labelwise.models import Encoder, choose_encoder
+from labelwise.runs import CONFIG, MODEL, RunFolder, short_hash, write_json, writing
+
+CHECKPOINT = "checkpoint.safetensors"
+HISTORY = "history.json"
+PREDICTIONS = "predictions.parquet"
+
+
+def fit(
+    table: LabelTable,
+    method: str = "dselect-k",
+    out: str | os.PathLike[str] | None = None,
+    *,
+    tasks: Sequence[str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    encoder: Encoder | None = None,
+    text: str | None = None,
+    vision: str | None = None,
+    quiet: bool = False,
+) -> Path:
+    """Train a method on a table and write a folder with the model and what is known of it; give that folder.
+
+    Rows are split by the table's own split column or by `labels.split` (groups whole). The encoder (default:
+    `choose_encoder(table, text, vision)`) is fitted to the training rows alone. Rows without any label, and those that
+    cannot be read, are left out; every class of a task is an output, also one without training rows. The weights of the
+    lowest validation loss are kept, and each task's confidence is calibrated on the validation rows.
+
+    `out` holds then `config.yaml` (settings), `model.safetensors` (weights), `encoder.safetensors`, `metrics.json`
+    (scores by task on the validation and test rows, experts), `history.json` (one entry an epoch) and
+    `predictions.parquet` (every readable row). Without `out` a folder under `runs/` is named by the settings.
+
+    A call that was stopped or killed goes on where it was when it is repeated, and ends with the same weights; a
+    finished folder of equal settings is given back at once. `resume=True` insists that there is something to go on
+    with.
+    `tasks` names those to learn (default: all; the others are then no features either); `options` are those that
+    `info(method)` lists. Raises `ValueError` for options, labels or folders that do not fit, with the remedy.
+    """
+    own, shared = check_options(method, options or {})
+    plan = Plan(**shared)
+    learned = _tasks(table, tasks)
+    encoder = encoder or choose_encoder(table, text, vision)
+    config = {
+        "method": method,
+        "options": own | shared,
+        "seed": seed,
+        "tasks": [dataclasses.asdict(task) for task in learned],
+        "encoder": {"kind": encoder.kind, "settings": encoder.settings()},
+        "data": {"rows": len(table), "fingerprint": table.fingerprint(table.data.column_names)},
+    }
+    out = Path(out) if out is not None else Path("runs") / f"{Path(table.source).stem}-{method}-{short_hash(config)}"
+    if resume and not (out / CONFIG).is_file():
+        raise ValueError(f"there is nothing to go on with in {out}; run again without resume")
+    run = RunFolder.start(out, config)
+    if (run / MODEL).is_file():
+        return out
+
+    parts, features, unreadable = _encode(table, learned, encoder, seed, quiet)
+    inputs = torch.from_numpy(features)
+    targets = {task.name: torch.from_numpy(table.labels(task.name)) for task in learned}
+    rows = {part: np.flatnonzero(parts == part) for part in ("train", "validation", "test")}
+    with seeded(seed):
+        model = build(config, inputs.shape[1:])
+        checkpoint = run / CHECKPOINT
+        history = train(
+            model, inputs, targets, rows["train"], rows["validation"], plan, seed, checkpoint, quiet, title=method
+        )
+    readable = np.flatnonzero(~unreadable)
+    logits = dict.fromkeys(targets, torch.empty(0)) if not len(readable) else answers(model, inputs, readable)
+    place = np.full(len(table), -1)
+    place[readable] = np.arange(len(readable))
+    _calibrate(model, logits, targets, rows["validation"], place)
+    probabilities = {name: chances.numpy() for name, chances in model.probabilities(logits).items()}
+    _measure(run, model, table, learned, probabilities, rows, place, history, inputs)
+    write_json(run / HISTORY, history)
+    _write_predictions(run / PREDICTIONS, table, learned, probabilities, parts, readable)
+    state, arrays = encoder.state()
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    save_tree(run / ENCODER, {"encoder": state, "arrays": tensors, "shape": list(inputs.shape[1:])})
+    with writing(run / MODEL) as temporary:  # last: where it is, the folder is finished
+        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
+    checkpoint.unlink(missing_ok=True)
+    return out
+
+
+def _tasks(table: LabelTable, names: Sequence[str] | None) -> list[Task]:
+    """The tasks to learn; a parent that is not among them is forgotten."""
+    chosen = list(table.tasks) if names is None else [table.task(name) for name in names]
+    if not chosen:
+        raise ValueError(f"{table.source} has no label column to learn; name at least one")
+    known = {task.name for task in chosen}
+    chosen = [task if task.parent in known else dataclasses.replace(task, parent=None) for task in chosen]
+    for task in chosen:
+        if task.kind != "single":
+            raise ValueError(f"task {task.name!r} is of kind {task.kind!r}; only tasks of kind 'single' can be fitted")
+        seen = np.unique(table.labels(task.name))
+        if (seen >= 0).sum() < 2:
+            raise ValueError(
+                f"the labels of {task.name!r} ({table.source}) hold {(seen >= 0).sum()} classes; learning needs 2"
+            )
+    return chosen
+
+
+def _encode(
+    table: LabelTable, learned: list[Task], encoder: Encoder, seed: int, quiet: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The part of each row ("" if it is in none), features [n, ...], and which rows could not be read."""
+    # The finest of all tasks, learned or not, so that fits of different tasks are compared on the same rows.
+    finest = max((task for task in table.tasks if task.kind == "single"), key=lambda task: len(task.classes))
+    parts = split(table, finest.name, seed=seed).astype(object)
+    labelled = np.any([table.labels(task.name) >= 0 for task in learned], axis=0)
+    parts[~labelled] = ""
+    training = np.flatnonzero(parts == "train")
+    if not len(training):
+        raise ValueError(f"{table.source} has no labelled training row")
+    encoder.fit(table.select(training), quiet)
+    encoded = encoder.transform(table, quiet)
+    unreadable = np.zeros(len(table), bool)
+    unreadable[list(encoded.unreadable)] = True
+    if unreadable.any():
+        row, why = next(iter(sorted(encoded.unreadable.items())))
+        warnings.warn(
+            f"{unreadable.sum()} rows of {table.source} could not be read and are left out (row {row}: {why})",
+            UserWarning,
+            stacklevel=3,
+        )
+    parts[unreadable] = ""
+    if not (parts == "train").any():
+        raise ValueError(f"none of the {len(training)} labelled training rows of {table.source} could be read")
+    return parts, encoded.features, unreadable
+
+
+def _calibrate(
+    model: Method,
+    logits: Mapping[str, Tensor],
+    targets: Mapping[str, Tensor],
+    validation: np.ndarray,
+    place: np.ndarray,
+) -> None:
+    """Set each task's temperature by the validation rows; `place` says where a row's logits are."""
+    for at, task in enumerate(model.tasks):
+        model.temperatures[at] = temperature(logits[task.name][place[validation]], targets[task.name][validation])
+
+
+def _measure(
+    run: RunFolder,
+    model: Method,
+    table: LabelTable,
+    learned: list[Task],
+    probabilities: Mapping[str, np.ndarray],
+    rows: Mapping[str, np.ndarray],
+    place: np.ndarray,
+    history: list[dict[str, Any]],
+    inputs: Tensor,
+) -> None:
+    scores = {}
+    for at, task in enumerate(learned):
+        given = table.labels(task.name)
+        scores[task.name] = {
+            part: classification_scores(given[rows[part]], probabilities[task.name][place[rows[part]]])
+            for part in ("validation", "test")
+            if len(rows[part])
+        } | {"temperature": model.temperatures[at].item()}
+    looked_at = "validation" if len(rows["validation"]) else "train"
+    with torch.no_grad():
+        weights = model.expert_weights(inputs[rows[looked_at]])
+    losses = [epoch.get("validation_loss", epoch["train_loss"]) for epoch in history]
+    run.add_metrics(
+        method=run.config["method"],
+        tasks=scores,
+        experts=weights
+        and {
+            "tasks": {name: row.tolist() for name, row in weights.items()},
+            "note": f"mean gate weight of each expert over the {looked_at} rows; 0 means that the task does not use it",
+        },
+        epochs=len(history),
+        lowest_loss=min(losses),
+        rows={part: len(numbers) for part, numbers in rows.items()},
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+    )
+
+
+def _write_predictions(
+    path: Path,
+    table: LabelTable,
+    learned: list[Task],
+    probabilities: Mapping[str, np.ndarray],
+    parts: np.ndarray,
+    readable: np.ndarray,
+) -> None:
+    """A line a readable row: `example`, `split`, and by task `NAME` (given), `NAME_predicted`, `NAME_probabilities`."""
+    columns = {
+        "example": pa.array(readable),
+        "split": pa.array([part or None for part in parts[readable]], pa.string()),
+    }
+    for task in learned:
+        chances = probabilities[task.name]
+        classes = pa.array(task.classes, pa.string())
+        columns[task.name] = table.data[task.name].take(pa.array(readable)).cast(pa.string()).combine_chunks()
+        columns[f"{task.name}_predicted"] = classes.take(pa.array(chances.argmax(1)))
+        columns[f"{task.name}_probabilities"] = pa.FixedSizeListArray.from_arrays(chances.ravel(), chances.shape[1])
+    with writing(path) as temporary:
+        pq.write_table(pa.table(columns), temporary)

@@ -1,0 +1,111 @@
+"""Using a model that was fitted: rebuilt from its folder, without pickle."""
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from labelwise.labels import LabelTable, Task
+from labelwise.methods.checkpoint import load_tree
+from labelwise.methods.method import Method
+from labelwise.methods.registry import describe, get
+from labelwise.methods.training import answers
+from labelwise.models import Encoder, backbone_for, encoder_from_state
+from labelwise.runs import MODEL, RunFolder, writing
+
+ENCODER = "encoder.safetensors"
+
+
+def build(config: Mapping[str, Any], shape: Sequence[int]) -> Method:
+    """The untrained method that the settings of a model folder describe, for inputs of this shape.
+
+    Its first weights are drawn from torch's global random numbers.
+    """
+    method, options = get(config["method"]), config["options"]
+    backbone = backbone_for(tuple(shape), options["width"], options["dropout"])
+    tasks = [Task(**task) for task in config["tasks"]]
+    return method(backbone, tasks, **{name: options[name] for name in describe(method)})
+
+
+def load(folder: str | os.PathLike[str]) -> tuple[Method, Encoder]:
+    """The method, in eval mode, and the encoder that `fit` left in `folder`.
+
+    Raises `ValueError` if the folder holds no finished model, or one that is damaged.
+    """
+    run = RunFolder(folder)
+    if not (run / MODEL).is_file():
+        raise ValueError(f"{folder} holds no finished model; go on with `labelwise fit ... --out {folder} --resume`")
+    kept = load_tree(run / ENCODER)
+    encoder = encoder_from_state(kept["encoder"], {name: tensor.numpy() for name, tensor in kept["arrays"].items()})
+    with torch.random.fork_rng():  # the first weights are overwritten; their random numbers are nobody's business
+        model = build(run.config, kept["shape"])
+    try:
+        model.load_state_dict(load_file(run / MODEL))
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{run / MODEL} is damaged or of another version ({error}); fit again") from None
+    return model.eval(), encoder
+
+
+def predict(folder: str | os.PathLike[str], table: LabelTable, quiet: bool = True) -> dict[str, np.ndarray]:
+    """Calibrated class probabilities of each task for every row, float32 [n, classes], by the model in `folder`.
+
+    The table needs the feature columns that the model was fitted to, and no labels; classes are in the order of the
+    folder's `config.yaml`. Rows that cannot be read get nan, with a warning. Raises `ValueError` for a missing column,
+    with the nearest name, and as `load` does.
+    """
+    model, encoder = load(folder)
+    return _predict(model, encoder, table, quiet)
+
+
+def write_predictions(
+    folder: str | os.PathLike[str], table: LabelTable, out: str | os.PathLike[str], quiet: bool = False
+) -> Path:
+    """Write what the model in `folder` says of each row of `table` as Parquet; give the path.
+
+    Columns: `id`, and by task `NAME` (the most likely class) and `NAME_probabilities` (a list in the order of the
+    classes, which the metadata `classes` of the field holds as text separated by line breaks). A row that cannot be
+    read has nulls. Raises as `predict` does.
+    """
+    model, encoder = load(folder)
+    fields, columns = [pa.field("id", pa.string())], [pa.array(table.ids.tolist(), pa.string())]
+    for task, chances in zip(model.tasks, _predict(model, encoder, table, quiet).values(), strict=True):
+        lost = np.isnan(chances).any(1)
+        label = pa.array(task.classes, pa.string()).take(pa.array(chances.argmax(1), mask=lost))
+        lists = pa.FixedSizeListArray.from_arrays(chances.ravel(), chances.shape[1], mask=pa.array(lost))
+        columns += [label, lists]
+        classes = {"classes": "\n".join(task.classes)}
+        fields += [
+            pa.field(task.name, pa.string()),
+            pa.field(f"{task.name}_probabilities", lists.type, metadata=classes),
+        ]
+    with writing(out) as temporary:
+        pq.write_table(pa.table(columns, pa.schema(fields)), temporary)
+    return Path(out)
+
+
+def _predict(model: Method, encoder: Encoder, table: LabelTable, quiet: bool) -> dict[str, np.ndarray]:
+    if not len(table):
+        return {task.name: np.zeros((0, len(task.classes)), np.float32) for task in model.tasks}
+    encoded = encoder.transform(table, quiet)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    logits = answers(model, torch.from_numpy(encoded.features), np.arange(len(table)))
+    found = {name: chances.numpy() for name, chances in model.probabilities(logits).items()}
+    lost = list(encoded.unreadable)
+    if lost:
+        warnings.warn(
+            f"{len(lost)} rows of {table.source} could not be read and have no prediction "
+            f"(row {lost[0]}: {encoded.unreadable[lost[0]]})",
+            UserWarning,
+            stacklevel=3,
+        )
+        for chances in found.values():
+            chances[lost] = np.nan
+    return found

@@ -1,0 +1,124 @@
+"""Training methods by name, and what there is to know about each. Light: PyTorch is imported only when one is used."""
+
+import ast
+import difflib
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from labelwise.methods.method import Method
+
+_METHODS = {
+    "cross-entropy": ("labelwise.methods.noisy.cross_entropy", "CrossEntropy"),
+    "dselect-k": ("labelwise.methods.dselect_k", "DSelectKMethod"),
+}
+
+
+def names() -> list[str]:
+    """Names of all methods, in alphabetical order."""
+    return sorted(_METHODS)
+
+
+def summary(name: str) -> str:
+    """What a method is, in a sentence: the first line of its file, read without running it. Raises as `get` does."""
+    _, *folders, module = _home(name)[0].split(".")
+    source = files("labelwise").joinpath(*folders, f"{module}.py").read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+
+
+def get(name: str) -> "type[Method]":
+    """The class of a method. Raises `ValueError` with the nearest name if there is none called so."""
+    module, class_name = _home(name)
+    found: type[Method] = getattr(import_module(module), class_name)
+    return found
+
+
+def info(name: str) -> dict[str, Any]:
+    """All there is to know about a method, as plain JSON facts. Raises as `get` does.
+
+    `name`, `summary`, `needs` (which labels), `options` (`{"name", "type", "default", "help"}` each, the method's own
+    before those that all methods share), `paper`, `card`, `bench` (name of the experiment that compares it), `measured`
+    (its stored result); None where there is none.
+    """
+    from labelwise.methods.training import Plan
+
+    method = get(name)
+    return {
+        "name": name,
+        "summary": summary(name),
+        "needs": method.needs,
+        "options": [*describe(method).values(), *describe(Plan).values()],
+        "paper": method.paper,
+        "card": method.card,
+        "bench": method.bench,
+        "measured": _measured(method.bench),
+    }
+
+
+def describe(owner: Callable[..., Any]) -> dict[str, dict[str, Any]]:
+    """Options of a class by name: its arguments with a default, explained under "Args" of its docstring."""
+    texts = _arguments(inspect.getdoc(owner) or "")
+    return {
+        parameter.name: {
+            "name": parameter.name,
+            "type": inspect.formatannotation(parameter.annotation),
+            "default": parameter.default,
+            "help": texts[parameter.name],
+        }
+        for parameter in inspect.signature(owner).parameters.values()
+        if parameter.default is not parameter.empty and parameter.name in texts
+    }
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Complete options with defaults, split into those of the method and those of the `Plan`.
+
+    Raises `ValueError` for an unknown option (with the nearest name), a value of another type than the default's, and
+    as `get` does. Whole numbers are taken for fractions, not the other way round.
+    """
+    from labelwise.methods.training import Plan
+
+    own, shared = describe(get(name)), describe(Plan)
+    known = own | shared
+    for option, value in options.items():
+        if option not in known:
+            hint = _hint(option, known)
+            raise ValueError(f"method {name!r} has no option {option!r}{hint} (options: {', '.join(known)})")
+        wanted = type(known[option]["default"])
+        whole_for_fraction = wanted is float and type(value) is int
+        if type(value) is not wanted and not whole_for_fraction:
+            raise ValueError(f"option {option!r} must be {wanted.__name__}; got {value!r} ({type(value).__name__})")
+    given = {option: type(known[option]["default"])(value) for option, value in options.items()}
+    completed = [
+        {option: given.get(option, facts["default"]) for option, facts in part.items()} for part in (own, shared)
+    ]
+    return completed[0], completed[1]
+
+
+def _home(name: str) -> tuple[str, str]:
+    if name not in _METHODS:
+        raise ValueError(f"there is no method {name!r}{_hint(name, _METHODS)} (methods: {', '.join(names())})")
+    return _METHODS[name]
+
+
+def _hint(name: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _arguments(docstring: str) -> dict[str, str]:
+    """Texts under "Args:", by name of the argument; continued lines are joined."""
+    section = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)*)", docstring, re.MULTILINE)
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section[1] if section else "", re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+def _measured(bench: str | None) -> Any:
+    """What the experiment measured when it was last saved, beside its file."""
+    kept = files("labelwise").joinpath("bench", f"{bench}.json")
+    return json.loads(kept.read_text(encoding="utf-8")) if bench and kept.is_file() else None

@@ -1,0 +1,238 @@
+"""Running a method: one pass after another, the best weights kept, unharmed by a kill."""
+
+import logging
+import math
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, Trainer
+from torch import Tensor
+
+from labelwise.methods.batch import Batches
+from labelwise.methods.checkpoint import SafetensorsIO
+from labelwise.methods.method import Method, check_range, joint_loss
+from labelwise.progress import Advance, progress
+
+_ROWS_AT_ONCE = 1024  # in inference
+_SECONDS_BETWEEN_CHECKPOINTS = 2.0  # what a kill can cost, beyond the epoch that it interrupts
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train, in what steps, and on how large a backbone: the options that all methods share.
+
+    Args:
+        epochs: most passes over the training rows, >= 1.
+        batch_size: rows a step; 0 chooses an eighth of the training rows, within 16 and 256.
+        patience: passes without a lower validation loss before training stops; 0 never stops early.
+        width: features that the backbone gives, >= 1 (of a backbone made by labelwise).
+        dropout: share of the backbone's activations that are zeroed in training, in [0, 1) (likewise).
+    """
+
+    epochs: int = 60
+    batch_size: int = 0
+    patience: int = 15
+    width: int = 128
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        check_range("epochs", self.epochs, least=1)
+        check_range("batch_size", self.batch_size, least=0)
+        check_range("patience", self.patience, least=0)
+        check_range("width", self.width, least=1)
+        check_range("dropout", self.dropout, least=0, most=0.99)
+
+    def rows_a_step(self, rows: int) -> int:
+        """The batch size for this many training rows."""
+        return self.batch_size or min(256, max(16, rows // 8))
+
+
+def train(
+    method: Method,
+    inputs: Tensor,
+    targets: Mapping[str, Tensor],
+    rows: np.ndarray,
+    validation: np.ndarray,
+    plan: Plan,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    quiet: bool = False,
+    title: str = "training",
+) -> list[dict[str, Any]]:
+    """Train `method` on `rows` of `inputs` [n, ...] and `targets` (int64 [n] by task, -1 where missing).
+
+    With `validation` rows, the method ends with the weights of the lowest validation loss among those epochs where it
+    was settled (else among all); without, with the last weights. It is left in eval mode. Gives the history, a
+    dictionary an epoch: `epoch` (from 1), `train_loss`, and with validation rows `validation_loss` and
+    `validation_accuracy` (by task).
+
+    If `checkpoint` names a file, the state is kept there every few seconds at the end of an epoch; if that file is
+    there already, training goes on from it, and ends with the same bits as an undisturbed run. `title` is that of the
+    progress bar. Draws from the global random numbers of torch; see `seeded`. Raises `ValueError` if the loss is no
+    longer a finite number, and `KeyboardInterrupt` at once on Ctrl-C.
+    """
+    batches = Batches(inputs, targets, rows, plan.rows_a_step(len(rows)), seed)
+    with progress(title, plan.epochs * len(batches), quiet) as advance, _silent(), _interruptible():
+        watch = _Watch(batches, validation, plan.patience, checkpoint, advance)
+        trainer = Trainer(
+            max_epochs=plan.epochs,
+            callbacks=[watch],
+            plugins=[SafetensorsIO()],
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+        resumed = checkpoint if checkpoint and checkpoint.exists() else None
+        trainer.fit(method, batches, ckpt_path=resumed)
+    watch.finish(method)
+    method.eval()
+    return watch.history
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw torch's global random numbers from `seed` in this block, and leave them as they were after it."""
+    devices = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+@torch.no_grad()
+def answers(method: Method, inputs: Tensor, rows: np.ndarray) -> dict[str, Tensor]:
+    """Logits [len(rows), classes] of each task, on the CPU; puts the method into eval mode."""
+    method.eval()
+    parts = [
+        {name: logits.cpu() for name, logits in method(batch.inputs.to(method.device)).items()}
+        for batch in Batches(inputs, {}, rows, _ROWS_AT_ONCE)
+    ]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+class _Watch(Callback):
+    """Sets the order of each epoch, notes how it went, keeps the best weights, stops when they get no better."""
+
+    def __init__(
+        self,
+        batches: Batches,
+        validation: np.ndarray,
+        patience: int,
+        checkpoint: Path | None,
+        advance: Advance,
+    ):
+        self.batches = batches
+        self.validation = validation
+        self.labels = {name: labels[torch.from_numpy(validation)] for name, labels in batches.targets.items()}
+        self.patience = patience
+        self.checkpoint = checkpoint
+        self.saved = time.monotonic()
+        self.advance = advance
+        self.losses: list[Tensor] = []
+        self.history: list[dict[str, Any]] = []
+        self.best_rank = (True, math.inf)  # not settled, validation loss: the lower the better
+        self.best: dict[str, Tensor] | None = None
+        self.worse = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        kept = ("history", "best_rank", "best", "worse")
+        return {name: getattr(self, name) for name in kept}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for name, value in state_dict.items():
+            setattr(self, name, value)
+
+    def on_train_start(self, trainer: Trainer, method: Method) -> None:
+        self.advance(len(self.history) * len(self.batches))
+        trainer.should_stop = self.stuck
+
+    def on_train_epoch_start(self, trainer: Trainer, method: Method) -> None:
+        self.batches.epoch = trainer.current_epoch
+        self.losses = []
+
+    def on_train_batch_end(self, trainer: Trainer, method: Method, outputs: Any, *_: Any) -> None:
+        self.losses.append(outputs["loss"])
+        self.advance()
+
+    def on_train_epoch_end(self, trainer: Trainer, method: Method) -> None:
+        epoch = {"epoch": trainer.current_epoch + 1, "train_loss": torch.stack(self.losses).mean().item()}
+        if len(self.validation):
+            epoch |= self._validate(method)
+        self.history.append(epoch)
+        if not math.isfinite(epoch["train_loss"] + epoch.get("validation_loss", 0)):
+            raise ValueError(
+                f"training diverged: the loss of epoch {epoch['epoch']} is not a finite number; "
+                f"try a smaller learning_rate than {method.learning_rate:g}"
+            )
+        trainer.should_stop = self.stuck
+        if self.checkpoint and time.monotonic() - self.saved >= _SECONDS_BETWEEN_CHECKPOINTS:
+            trainer.save_checkpoint(self.checkpoint)
+            self.saved = time.monotonic()
+
+    @property
+    def stuck(self) -> bool:
+        return 0 < self.patience <= self.worse
+
+    def finish(self, method: Method) -> None:
+        """Give the method its best weights."""
+        if self.best is not None:
+            method.load_state_dict(self.best)
+
+    def _validate(self, method: Method) -> dict[str, Any]:
+        logits = answers(method, self.batches.inputs, self.validation)
+        loss = joint_loss(logits, self.labels).item()
+        settled = method.settled()
+        if (not settled, loss) < self.best_rank:
+            self.best_rank, self.worse = (not settled, loss), 0
+            self.best = {name: value.detach().to("cpu", copy=True) for name, value in method.state_dict().items()}
+        elif settled:
+            self.worse += 1
+        method.train()
+        accuracy = {name: _accuracy(logits[name], labels) for name, labels in self.labels.items()}
+        return {"validation_loss": loss, "validation_accuracy": accuracy}
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> float | None:
+    labelled = labels >= 0
+    return (logits.argmax(-1) == labels)[labelled].double().mean().item() if labelled.any() else None
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep Lightning's banners, hints and advice about loaders from the user."""
+    kept = {name: logging.getLogger(name).level for name in ("lightning.pytorch", "lightning.fabric")}
+    try:
+        for name in kept:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            yield
+    finally:
+        for name, level in kept.items():
+            logging.getLogger(name).setLevel(level)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Give Ctrl-C back its meaning: Lightning turns it into SystemExit and ignores the signal from then on."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        raise KeyboardInterrupt from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)

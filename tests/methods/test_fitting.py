@@ -1,0 +1,303 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from labelwise import methods
+from labelwise.labels import LabelTable, Task, bundled
+from labelwise.methods import fitting
+from labelwise.metrics import classification_scores
+from labelwise.runs import read_json
+
+# Fits the same table again and again, each time in a process of its own, with a checkpoint and a pause at each epoch.
+# Processes are forked after the imports, which take longer than all else.
+SERVER = """
+import os, sys, time
+import torch
+from labelwise import methods
+from labelwise.labels import bundled
+from labelwise.methods import fitting, training
+
+torch.set_num_threads(1)
+training._SECONDS_BETWEEN_CHECKPOINTS = 0
+answers = training.answers
+
+def fit(pause, out):
+    def slowly(*args):
+        time.sleep(pause)
+        return answers(*args)
+    training.answers = slowly
+    methods.fit(bundled("wine"), out=out, options={"epochs": 40}, quiet=True)
+
+for line in sys.stdin:
+    pause, out = line.split()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            fit(float(pause), out)
+        except KeyboardInterrupt:
+            os._exit(7)
+        except BaseException as error:
+            print(error, file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    os.write(1, b"%d\\n" % pid)
+    os.write(1, b"%d\\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+class Server:
+    def __init__(self):
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen([sys.executable, "-c", SERVER], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+    def start(self, out, pause):
+        self.process.stdin.write(f"{pause} {out}\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def wait(self):
+        return int(self.process.stdout.readline())
+
+
+def flowers():
+    return bundled("iris")
+
+
+def fast(table, out, **more):
+    return methods.fit(table, more.pop("method", "cross-entropy"), out, options={"epochs": 8}, quiet=True, **more)
+
+
+def linked(n=120, **roles):
+    generator = np.random.default_rng(0)
+    fine = generator.integers(0, 4, n)
+    coarse = fine // 2
+    columns = {
+        "x": generator.normal(size=n) + fine,
+        "y": generator.normal(size=n) - fine,
+        "fine": np.where(np.arange(n) % 7 == 0, -1, fine),
+        "coarse": np.where(np.arange(n) % 5 == 0, -1, coarse),
+        "group": np.arange(n) // 4,
+    }
+    tasks = [Task("coarse", classes=("c0", "c1")), Task("fine", classes=("a", "b", "c", "d", "never"), parent="coarse")]
+    return LabelTable.from_columns(columns, tasks, **{"group": "group", **roles})
+
+
+def test_the_folder_holds_everything_and_its_parts_agree(tmp_path):
+    table = linked()
+    folder = fast(table, tmp_path / "model", method="dselect-k")
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "config.yaml",
+        "model.safetensors",
+        "encoder.safetensors",
+        "metrics.json",
+        "history.json",
+        "predictions.parquet",
+    }
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["method"] == "dselect-k"
+    assert [task["classes"] for task in config["tasks"]] == [["c0", "c1"], ["a", "b", "c", "d", "never"]]
+    metrics = read_json(folder / "metrics.json")
+    frame = pq.read_table(folder / "predictions.parquet").to_pandas()
+    unlabelled = (table.labels("coarse") < 0) & (table.labels("fine") < 0)
+    assert frame["split"].isna().tolist() == unlabelled.tolist()
+    assert metrics["rows"] == {part: int((frame["split"] == part).sum()) for part in ("train", "validation", "test")}
+    assert metrics["epochs"] == len(read_json(folder / "history.json"))
+    for task in table.tasks:
+        chances = np.stack(frame[f"{task.name}_probabilities"])
+        np.testing.assert_allclose(chances.sum(1), 1, atol=1e-5)
+        assert (np.array(task.classes)[chances.argmax(1)] == frame[f"{task.name}_predicted"]).all()
+        for part in ("validation", "test"):
+            rows = frame["split"] == part
+            scores = classification_scores(table.labels(task.name)[rows], chances[rows])
+            assert metrics["tasks"][task.name][part] == json.loads(json.dumps(scores))
+        assert metrics["tasks"][task.name]["temperature"] > 0
+        assert len(metrics["experts"]["tasks"][task.name]) == 8
+    groups = table.groups
+    for group in np.unique(groups):
+        assert frame["split"][groups == group].dropna().nunique() <= 1
+
+
+def test_a_finished_folder_is_given_back_at_once_and_other_settings_are_refused(tmp_path):
+    folder = fast(flowers(), tmp_path / "model")
+    times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert fast(flowers(), folder) == folder == fast(flowers(), folder, resume=True)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == times
+    for change in ({"seed": 1}, {"method": "dselect-k"}):
+        with pytest.raises(ValueError, match="other settings"):
+            fast(flowers(), folder, **change)
+    with pytest.raises(ValueError, match=r"other settings \(data"):
+        fast(flowers().select(np.arange(100)), folder)
+
+
+def test_resuming_what_never_began_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match=r"nothing to go on with in .*; run again without resume"):
+        fast(flowers(), tmp_path / "model", resume=True)
+    assert not (tmp_path / "model").exists()
+
+
+def wait_for_checkpoints(out, number):
+    seen = set()
+    deadline = time.monotonic() + 60
+    while len(seen) < number and time.monotonic() < deadline:
+        path = out / "checkpoint.safetensors"
+        if path.exists():
+            seen.add(path.stat().st_mtime_ns)
+        time.sleep(0.005)
+    assert len(seen) == number
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = Server()
+    yield server
+    printed = server.process.communicate(timeout=20)
+    assert printed == ("", "")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, server):
+    folder = tmp_path_factory.mktemp("undisturbed") / "model"
+    server.start(folder, 0)
+    assert server.wait() == 0
+    return folder
+
+
+def test_killed_runs_go_on_and_end_with_the_same_bytes(tmp_path, server, undisturbed):
+    out = tmp_path / "model"
+    for checkpoints in (2, 3):
+        pid = server.start(out, 0.05)
+        wait_for_checkpoints(out, checkpoints)
+        os.kill(pid, signal.SIGKILL)
+        assert server.wait() == -signal.SIGKILL
+        assert not (out / "model.safetensors").exists()
+    with pytest.raises(ValueError, match="no finished model"):
+        methods.predict(out, bundled("wine"))
+    server.start(out, 0)
+    assert server.wait() == 0
+    for name in ("model.safetensors", "metrics.json", "history.json", "predictions.parquet", "encoder.safetensors"):
+        assert (out / name).read_bytes() == (undisturbed / name).read_bytes(), name
+    assert not (out / "checkpoint.safetensors").exists()
+
+
+def test_ctrl_c_leaves_a_folder_to_go_on_with(tmp_path, server, undisturbed):
+    out = tmp_path / "model"
+    pid = server.start(out, 0.05)
+    wait_for_checkpoints(out, 3)
+    os.kill(pid, signal.SIGINT)
+    assert server.wait() == 7
+    server.start(out, 0)
+    assert server.wait() == 0
+    assert (out / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
+
+
+def test_a_full_disk_while_writing_leaves_no_half_finished_model(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting, "save_file", full)
+        with pytest.raises(OSError, match="No space left"):
+            fast(flowers(), tmp_path / "model")
+    assert not (tmp_path / "model" / "model.safetensors").exists()
+    fast(flowers(), tmp_path / "model")
+    fast(flowers(), tmp_path / "other")
+    for name in ("model.safetensors", "predictions.parquet"):
+        assert (tmp_path / "model" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+
+
+def test_learning_one_task_neither_sees_the_others_nor_changes_the_split(tmp_path):
+    both = pq.read_table(fast(linked(), tmp_path / "both") / "predictions.parquet").to_pandas()
+    folder = fast(linked(), tmp_path / "one", tasks=["fine"])
+    one = pq.read_table(folder / "predictions.parquet").to_pandas()
+    shared = one["split"].notna()
+    assert (one["split"][shared] == both["split"][shared]).all()
+    assert list(methods.predict(folder, linked())) == ["fine"]
+    # The same answers where the columns of labels hold something else: they are no features.
+    other = linked().with_labels("coarse", np.zeros(120, int))
+    np.testing.assert_array_equal(methods.predict(folder, other)["fine"], methods.predict(folder, linked())["fine"])
+
+
+def test_unreadable_and_unlabelled_rows_are_left_out(tmp_path):
+    import io
+
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    pictures = []
+    for row in range(60):
+        file = io.BytesIO()
+        Image.fromarray((generator.random((8, 8)) * 100 + 150 * (row % 2)).clip(0, 255).astype(np.uint8)).save(
+            file, "PNG"
+        )
+        pictures.append(file.getvalue())
+    pictures[4] = b"not a picture"
+    labels = np.arange(60) % 2
+    labels[10] = -1
+    table = LabelTable.from_columns(
+        {"picture": pictures, "label": labels}, [Task("label", classes=("dark", "light"))], media=("picture", "image")
+    )
+    with pytest.warns(UserWarning, match=r"1 rows of table could not be read and are left out \(row 4"):
+        folder = methods.fit(table, out=tmp_path / "model", options={"epochs": 3}, quiet=True)
+    frame = pq.read_table(folder / "predictions.parquet").to_pandas()
+    assert len(frame) == 59
+    assert 4 not in set(frame["example"])
+    assert frame.set_index("example")["split"].isna().to_dict()[10]
+    with pytest.warns(UserWarning, match="have no prediction"):
+        chances = methods.predict(folder, table)["label"]
+    assert np.isnan(chances).any(1).tolist() == [row == 4 for row in range(60)]
+    with pytest.warns(UserWarning, match="have no prediction"):
+        written = pq.read_table(methods.write_predictions(folder, table, tmp_path / "out.parquet")).to_pandas()
+    assert written["label"].isna().tolist() == [row == 4 for row in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "dselectk"}, "did you mean 'dselect-k'"),
+        ({"options": {"epoch": 3}}, "did you mean 'epochs'"),
+        ({"options": {"k": 0}}, "k must be at least 1"),
+        ({"tasks": ["fin"]}, "name one of the tasks coarse, fine; got 'fin'"),
+        ({"tasks": []}, "no label column to learn"),
+        ({"text": "some-model"}, "needs a column of texts"),
+    ],
+)
+def test_wrong_settings_are_refused(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        methods.fit(linked(), out=tmp_path / "model", quiet=True, **change)
+
+
+def test_a_task_with_one_class_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"'coarse' \(table\) hold 1 classes; learning needs 2"):
+        fast(linked().with_labels("coarse", np.zeros(120, int)), tmp_path / "model")
+
+
+def test_without_a_name_the_folder_is_named_by_the_settings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = fast(flowers(), None)
+    assert folder.parent.name == "runs"
+    assert fast(flowers(), None) == folder != fast(flowers(), None, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_frog_calls_are_learned_and_no_recording_is_on_both_sides(tmp_path, data):
+    from labelwise.labels import read
+
+    table = read(data / "frog-calls" / "frogs_mfcc.csv.gz", labels=["Family", "Genus", "Species"], group="RecordID")
+    folder = methods.fit(table, "dselect-k", tmp_path / "model", options={"epochs": 20}, quiet=True)
+    metrics = read_json(folder / "metrics.json")
+    for task in table.tasks:
+        counts = np.bincount(table.labels(task.name))
+        assert metrics["tasks"][task.name]["test"]["accuracy"]["low"] > counts.max() / counts.sum()
+    parts = pq.read_table(folder / "predictions.parquet").to_pandas()["split"].to_numpy()
+    for group in np.unique(table.groups):
+        assert len(set(parts[table.groups == group])) == 1

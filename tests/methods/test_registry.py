@@ -1,0 +1,88 @@
+import inspect
+import json
+import subprocess
+import sys
+
+import pytest
+
+from labelwise import methods
+from labelwise.methods import Method, Plan
+from labelwise.methods.registry import check_options
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_everything_about_a_method_can_be_read(name):
+    method = methods.get(name)
+    assert issubclass(method, Method)
+    facts = methods.info(name)
+    assert list(facts) == ["name", "summary", "needs", "options", "paper", "card", "bench", "measured"]
+    assert facts["name"] == name
+    assert facts["summary"] == methods.summary(name)
+    assert facts["summary"].endswith(".")
+    json.dumps(facts)
+    # Every option of the constructor is explained, with its default; none is explained that is not there.
+    shared = set(inspect.signature(Plan).parameters)
+    own = set(inspect.signature(method).parameters) - {"backbone", "tasks", "input_shape"}
+    listed = {option["name"]: option for option in facts["options"]}
+    assert set(listed) == own | shared
+    for option in own:
+        assert listed[option]["default"] == inspect.signature(method).parameters[option].default
+        assert len(listed[option]["help"]) > 10
+        assert listed[option]["type"] == type(listed[option]["default"]).__name__
+
+
+def test_unknown_names_get_the_nearest():
+    for ask in (methods.get, methods.info, methods.summary):
+        with pytest.raises(ValueError, match="did you mean 'dselect-k'"):
+            ask("dselectk")
+    with pytest.raises(ValueError, match=r"no method 'zzz' \(methods: cross-entropy"):
+        methods.get("zzz")
+
+
+def test_options_are_completed_and_sorted_by_owner():
+    own, shared = check_options("dselect-k", {"k": 3, "gamma": 2, "epochs": 5})
+    assert (own["k"], own["gamma"], own["n_experts"]) == (3, 2.0, 8)
+    assert isinstance(own["gamma"], float)
+    assert shared["epochs"] == 5
+    assert set(shared) == set(inspect.signature(Plan).parameters)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epoch": 3}, "no option 'epoch'; did you mean 'epochs'"),
+        ({"k": 2.5}, r"'k' must be int; got 2.5 \(float\)"),
+        ({"k": "2"}, "must be int; got '2'"),
+        ({"k": True}, "must be int; got True"),
+        ({"per_example": 1}, "must be bool; got 1"),
+        ({"gamma": None}, "must be float; got None"),
+    ],
+)
+def test_wrong_options_are_refused_by_name(options, message):
+    with pytest.raises(ValueError, match=message):
+        check_options("dselect-k", options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1; got 0"),
+        ({"batch_size": -1}, "batch_size must be at least 0"),
+        ({"patience": -2}, "patience must be at least 0"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and at most 0.99"),
+        ({"width": 0}, "width must be at least 1"),
+    ],
+)
+def test_plans_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Plan(**options)
+
+
+def test_listing_methods_imports_no_torch():
+    script = """
+import sys
+from labelwise import methods
+print([methods.summary(name) for name in methods.names()])
+assert not {"torch", "lightning", "sklearn", "pandas"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
