@@ -78,6 +78,8 @@ def test_a_label_table_can_be_given_other_roles():
     assert read(table) is not None
     assert read(table).tasks == table.tasks
     assert read(table, group="slide").group == "slide"
+    assert read(table, split="part").rows("validation").tolist() == [2, 3]
+    assert read(table, parents={}).task("species").parent is None
     one = read(table, "genus")
     assert [task.name for task in one.tasks] == ["genus"]
     assert "species" not in one.data.column_names

@@ -148,6 +148,10 @@ def test_a_split_can_be_set_and_replaced():
     assert taken.data["split"].to_pylist() == ["mine"]
 
 
+def test_a_table_says_what_it_is_in_one_line():
+    assert repr(table([0, 1])) == "LabelTable(table: 2 rows; y (3 classes); 1 feature columns)"
+
+
 def test_to_pandas_keeps_all_columns():
     assert isinstance(table([0, -1]).to_pandas(), pd.DataFrame)
     assert table([0, -1]).to_pandas()["y"].isna().tolist() == [False, True]

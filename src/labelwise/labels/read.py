@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -73,10 +74,12 @@ def read(
     labels = (labels,) if isinstance(labels, str) else tuple(labels)
     if isinstance(source, LabelTable):
         if not labels:
-            return _linked(
-                replace(source, group=group or source.group, split=split or source.split, id=id or source.id),
-                {task.name: task.parent for task in source.tasks if task.parent} if parents is None else parents,
-            )
+            table = replace(source, group=group or source.group, id=id or source.id)
+            if split is not None:
+                table.check_column(split)
+                column = _splits(source.data[split], split, source.source)
+                table = replace(table, data=_with_column(source.data, split, column), split=split)
+            return table if parents is None else _linked(table, parents)
         found = _from_label_table(source)
         group = group or source.group
     else:
@@ -96,12 +99,13 @@ def _from_label_table(table: LabelTable) -> Source:
     data = table.data
     singles = [task for task in table.tasks if task.kind == "single"]
     for task in singles:
-        data = data.set_column(data.column_names.index(task.name), task.name, pc.cast(data[task.name], pa.string()))
+        data = _with_column(data, task.name, pc.cast(data[task.name], pa.string()))
     return Source(
         data,
         table.source,
         classes={task.name: task.classes for task in singles},
         labels=tuple(task.name for task in table.tasks),
+        parents={task.name: task.parent for task in singles if task.parent is not None},
         split=table.split,
         id=table.id,
         media=table.media,
@@ -175,11 +179,12 @@ def _assign(
             if labels:
                 raise
             continue  # nobody asked for this label: a folder of one class, to be predicted, has none to speak of
-        data = data.set_column(data.column_names.index(name), name, column)
+        data = _with_column(data, name, column)
         tasks.append(Task(name, "single", classes))
     if split is not None:
-        data = data.set_column(data.column_names.index(split), split, _splits(data[split], split, found.name))
-    kept = [name for name in data.column_names if name in roles or name not in found.labels]
+        data = _with_column(data, split, _splits(data[split], split, found.name))
+    used = {*(task.name for task in tasks), group, split, id}
+    kept = [name for name in data.column_names if name in used or name not in found.labels]
     found = replace(found, data=data.select(kept), id=id)
     if found.media is None:
         found = find_media(found, exclude=[*chosen, *filter(None, (group, split, id))], quiet=quiet)
@@ -200,6 +205,10 @@ def _assign(
             stacklevel=3,
         )
     return table
+
+
+def _with_column(data: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Table:
+    return data.set_column(data.column_names.index(name), name, column)
 
 
 def _unnamed(found: Source, labels: Sequence[str]) -> str | None:
@@ -228,10 +237,10 @@ def _check_ids(column: pa.ChunkedArray, name: str, source: str) -> None:
         raise ValueError(f"every row needs an id; it is missing at row {row} ({source}, column {name})")
     counts = pc.value_counts(column)
     if len(counts) < len(column):
-        often = max(counts, key=lambda entry: entry["counts"].as_py())
+        often = counts[int(np.argmax(counts.field("counts")))].as_py()
         warnings.warn(
-            f"ids should differ; {often['values'].as_py()!r} stands in {often['counts'].as_py()} rows ({source}, "
-            f"column {name}), so rows are told apart by their number as well",
+            f"ids should differ; {often['values']!r} stands in {often['counts']} rows ({source}, column {name}), so "
+            "rows are told apart by their number as well",
             UserWarning,
             stacklevel=2,
         )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LabelTable:
     """n examples: what is known of each (features), and what people said of it (labels, one column a task).
 
@@ -53,6 +53,12 @@ class LabelTable:
                 )
             self._check_values(task)
         self._check_tree()
+
+    def __repr__(self) -> str:
+        tasks = ", ".join(f"{task.name} ({len(task.classes)} classes)" for task in self.tasks) or "no tasks"
+        media = f", {self.media[1]} in {self.media[0]}" if self.media else ""
+        features = len(self.feature_names)
+        return f"LabelTable({self.source}: {len(self)} rows; {tasks}; {features} feature columns{media})"
 
     def __len__(self) -> int:
         return self.data.num_rows

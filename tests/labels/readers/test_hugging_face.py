@@ -1,10 +1,12 @@
 import io
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from labelwise.labels import read
+from labelwise.labels.readers.files import wav_bytes
 
 datasets = pytest.importorskip("datasets", reason="the extra labelwise[hf] is not installed")
 
@@ -35,6 +37,18 @@ def test_a_dictionary_of_splits(tmp_path):
     datasets.DatasetDict(parts).save_to_disk(tmp_path / "all")
     table = read(tmp_path / "all", "kind")
     assert table.data["split"].to_pylist() == ["train", "train", "validation", "test"]
+
+
+def test_sounds_are_not_decoded(tmp_path):
+    sounds = [wav_bytes(np.arange(9, dtype=np.int16), 8000), wav_bytes(np.zeros(5, np.int16), 8000)]
+    rows = pa.table({"sound": [{"bytes": sound, "path": None} for sound in sounds], "kind": [0, 1]})
+    features = datasets.Features({"sound": datasets.Audio(), "kind": datasets.ClassLabel(names=["owl", "ant"])})
+    arrow = rows.cast(features.arrow_schema)
+    datasets.Dataset(arrow, datasets.DatasetInfo(features=features)).save_to_disk(tmp_path / "one")
+    table = read(tmp_path / "one", "kind")
+    assert table.media == ("sound", "audio")
+    assert table.data["sound"].to_pylist() == sounds
+    assert not table.unreadable
 
 
 def test_a_selection_is_read_as_selected(tmp_path):

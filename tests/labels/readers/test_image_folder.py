@@ -47,7 +47,7 @@ def test_other_files_are_left_out_with_one_warning(folder):
     (folder / "notes.txt").write_text("x")
     (folder / "cat/notes.txt").write_text("x")
     (folder / ".hidden.png").write_text("x")
-    with pytest.warns(UserWarning, match="2 files in .* are not images") as warned:
+    with pytest.warns(UserWarning, match="2 files that are not images") as warned:
         assert len(read(folder)) == 4
     assert len(warned) == 1
 
@@ -73,6 +73,7 @@ def test_images_to_predict_need_no_label(tmp_path):
     (tmp_path / "new").mkdir()
     (tmp_path / "1.png").rename(tmp_path / "new/1.png")
     assert read(tmp_path).tasks == ()
+    assert read(tmp_path).feature_names == ["image"]
     with pytest.raises(ValueError, match="all 1 labels are 'new'"):
         read(tmp_path, "label")
 

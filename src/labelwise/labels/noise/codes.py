@@ -136,9 +136,11 @@ def _standardised(features: np.ndarray) -> np.ndarray:
 
 def _means(features: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """Mean features of each class, [classes, d]; nan for a class without rows."""
+    order = np.argsort(labels, kind="stable")[(labels < 0).sum() :]
+    used, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
     means = np.full((classes, features.shape[1]), np.nan)
-    for k in np.unique(labels[labels >= 0]):
-        means[k] = features[labels == k].mean(axis=0)
+    if len(order):
+        means[used] = np.add.reduceat(features[order], starts, axis=0) / counts[:, None]
     return means
 
 

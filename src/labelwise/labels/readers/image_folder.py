@@ -28,7 +28,7 @@ def read_image_folder(folder: Path, quiet: bool) -> Source:
             + "; a folder is read as images in one folder a class (class/file.png)"
         )
     if others:
-        warnings.warn(f"{others} files in {folder} are not images and were left out", UserWarning, stacklevel=2)
+        warnings.warn(f"left out of {folder}: {others} files that are not images", UserWarning, stacklevel=2)
     parts = [path.parts for path in paths]
     columns: dict[str, pa.Array] = {"path": pa.array([path.as_posix() for path in paths])}
     split = None
