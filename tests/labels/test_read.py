@@ -43,6 +43,7 @@ def test_parents_as_given():
     ("settings", "words"),
     [
         ({"labels": "specis"}, "no column 'specis'; did you mean 'species'"),
+        ({"labels": "SPECIES"}, "did you mean 'species'"),
         ({"labels": "species", "group": "slides"}, "did you mean 'slide'"),
         ({"labels": ["species", "species"]}, "'species' was given 2 roles"),
         ({"labels": "species", "group": "species"}, "'species' was given 2 roles"),
@@ -128,6 +129,8 @@ def test_forms_that_cannot_be_read_are_refused(tmp_path):
     (tmp_path / "empty.npz").write_text("")
     with pytest.raises(ValueError, match="is empty"):
         read(tmp_path / "empty.npz")
+    with pytest.raises(ValueError, match="source is empty"):
+        read("")
     with pytest.raises(ValueError, match="source must be"):
         read(7)
 

@@ -14,7 +14,8 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from labelwise.labels.readers import BUNDLED, nearest
+from labelwise.labels.nearest import nearest
+from labelwise.labels.readers import BUNDLED
 from labelwise.progress import progress
 from labelwise.runs import writing
 

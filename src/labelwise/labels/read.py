@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from labelwise.labels.classes import to_classes
 from labelwise.labels.media import find_media
+from labelwise.labels.nearest import nearest
 from labelwise.labels.nesting import find_parents, telling_columns
 from labelwise.labels.readers import (
     BUNDLED,
@@ -22,7 +23,6 @@ from labelwise.labels.readers import (
     from_pandas,
     is_hugging_face,
     is_ostracods,
-    nearest,
     read_bundled,
     read_delimited,
     read_hugging_face,
@@ -123,6 +123,8 @@ def _open(source: Any, labels: tuple[str, ...], text_columns: tuple[str, ...], q
         raise ValueError(
             f"source must be a path, a bundled name, a DataFrame, an Arrow table or a LabelTable; got {type(source)}"
         )
+    if not str(source).strip():
+        raise ValueError("source is empty; give a path or a bundled name")
     path = Path(source).expanduser()
     if str(source) in BUNDLED and not path.exists():
         return read_bundled(str(source))

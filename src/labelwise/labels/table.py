@@ -1,6 +1,5 @@
 """Examples and their labels."""
 
-import difflib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from labelwise.labels.nearest import nearest
 from labelwise.labels.task import Task
 
 if TYPE_CHECKING:
@@ -67,10 +67,8 @@ class LabelTable:
         """Raise `ValueError` that suggests the nearest name, if there is no column `name`."""
         columns = self.data.column_names
         if name not in columns:
-            near = difflib.get_close_matches(name, columns, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
             shown = ", ".join(columns[:20]) + (", ..." if len(columns) > 20 else "")
-            raise ValueError(f"{self.source} has no column {name!r}{hint} (columns: {shown})")
+            raise ValueError(f"{self.source} has no column {name!r}{nearest(name, columns)} (columns: {shown})")
 
     def task(self, name: str | None = None) -> Task:
         """The task called `name`; without a name, the only one. Raises `ValueError` if there is no such one."""

@@ -47,6 +47,11 @@ def test_quoted_fields_may_hold_separators_and_lines(tmp_path):
     assert table.data["a"].to_pylist() == ['x, "y"\nz', "w"]
 
 
+def test_a_lone_quote_inside_a_field_is_text(tmp_path):
+    table = read(written(tmp_path / "t.csv", 'a,b\npipe 5",1\nw,2\n'))
+    assert table.data["a"].to_pylist() == ['pipe 5"', "w"]
+
+
 def test_a_type_that_changes_late_is_found(tmp_path):
     rows = "".join(f"{i},k{i % 2}\n" for i in range(200_000))
     table = read(written(tmp_path / "t.csv", "a,b\n" + rows + "end,k0\n"), "b")
@@ -82,6 +87,8 @@ def test_numbered_columns_are_names(tmp_path):
         ("7,b\n8,x\n", "no line of column names"),
         (b"a,b\n1,x\n2,caf\xe9\n", r"not UTF-8: byte 0xe9 at line 3, byte 6 of the line.*'2,caf\xe9'.*iconv"),
         ("a,b\n1,2\n".encode("utf-16"), "is UTF-16.*save it as UTF-8"),
+        ('a,b\n1,"x\n2,y\n3,z\n', "double quote in line 2 .* is never closed"),
+        ('a,b\n1,x\n2,"y\n3,z', "double quote in line 3 .* is never closed"),
         (b"PK\x03\x04", "ZIP archive or spreadsheet"),
     ],
 )

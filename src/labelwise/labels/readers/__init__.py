@@ -7,7 +7,7 @@ from labelwise.labels.readers.hugging_face import is_hugging_face, read_hugging_
 from labelwise.labels.readers.image_folder import read_image_folder
 from labelwise.labels.readers.npz import read_npz
 from labelwise.labels.readers.ostracods import is_ostracods, read_ostracods
-from labelwise.labels.readers.source import Source, check_exists, nearest
+from labelwise.labels.readers.source import Source, check_exists
 
 __all__ = [
     "BUNDLED",
@@ -17,7 +17,6 @@ __all__ = [
     "from_pandas",
     "is_hugging_face",
     "is_ostracods",
-    "nearest",
     "read_bundled",
     "read_delimited",
     "read_hugging_face",

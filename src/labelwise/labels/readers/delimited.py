@@ -98,7 +98,18 @@ def parse(
             f"{path} should have {expected} fields in every line, as the first line has; got {actual} in line "
             f"{number}: {shown[:80]!r}{more}; put fields that hold a separator into double quotes"
         )
+    _check_quotes(data, path, text)
     return data
+
+
+def _check_quotes(data: pa.Table, path: Path, text: bytes) -> None:
+    """Refuse a quote that is never closed: it would make all lines after it part of one field."""
+    if text.count(b'"') % 2 == 0 or not len(data):
+        return
+    lines = max(str(value).count("\n") for value in data.slice(len(data) - 1).to_pylist()[0].values())
+    if lines:
+        line = text.rstrip(b"\n").count(b"\n") + 1 - lines + text.endswith(b"\n")
+        raise ValueError(f"a double quote in line {line} of {path} is never closed; close it, or double it inside text")
 
 
 def empty_to_null(data: pa.Table) -> pa.Table:

@@ -1,12 +1,13 @@
 """What every reader hands back, and the refusals that all readers share."""
 
-import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
+
+from labelwise.labels.nearest import nearest
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,6 @@ class Source:
     media: tuple[str, str] | None = None
     unreadable: Mapping[int, str] = field(default_factory=dict)
     folder: Path | None = None
-
-
-def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:
-    """A hint that names what is most like `name`, to be put at the end of a message; empty if nothing is."""
-    near = difflib.get_close_matches(name, list(names), n=1, cutoff=cutoff)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def check_exists(path: Path) -> None:
