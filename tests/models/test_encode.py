@@ -87,6 +87,18 @@ def test_every_slow_encoder_can_be_cached(make, tmp_path):
     assert (encoder.transform(given_table).features == first.features).all()
 
 
+def test_rows_to_fit_to_can_be_named(rows, tmp_path):
+    expected = PixelEncoder().fit(rows.select([0, 3])).transform(rows)
+    for _ in range(2):
+        encoder = PixelEncoder()
+        found = encode(rows, encoder, tmp_path, quiet=True, fit_rows=[0, 3])
+        np.testing.assert_array_equal(found.features, expected.features)
+        np.testing.assert_array_equal(encoder.transform(rows).features, expected.features)
+    for other in (None, [3, 0, 1]):
+        assert not np.array_equal(encode(rows, PixelEncoder(), tmp_path, True, other).features, expected.features)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_other_content_settings_or_known_faults_are_other_files(rows, tmp_path):
     encode(rows, PixelEncoder(6), tmp_path, quiet=True)
     encode(rows, PixelEncoder(7), tmp_path, quiet=True)

@@ -5,7 +5,7 @@ import json
 import os
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -67,24 +67,26 @@ def encode(
     encoder: Encoder | None = None,
     cache: str | os.PathLike[str] | None = None,
     quiet: bool = False,
+    fit_rows: Sequence[int] | np.ndarray | None = None,
 ) -> Encoded:
     """Fit an encoder to the table and transform it; the result is kept on disk for the next time.
 
     `encoder` (default: `choose_encoder(table)`) is fitted when this returns, also where the features came from disk.
+    With `fit_rows` it learns from these rows alone, as it should where others are held out.
     The cache is a folder, `cache` or else the environment variable LABELWISE_CACHE or ~/.cache/labelwise, of one file
     for each content and encoder; it may be deleted at any time, and a broken file in it is made again.
     """
     encoder = encoder or choose_encoder(table)
     if not encoder.slow:
-        return encoder.fit_transform(table, quiet)
+        return _fit_transform(table, encoder, quiet, fit_rows)
     folder = Path(cache or os.environ.get("LABELWISE_CACHE") or Path.home() / ".cache" / "labelwise")
-    path = folder / f"{_key(table, encoder)}.npz"
+    path = folder / f"{_key(table, encoder, fit_rows)}.npz"
     if path.exists():
         try:
             return _load(path, encoder, len(table))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             warnings.warn(f"the cached features {path} are broken and are made again", UserWarning, stacklevel=2)
-    encoded = encoder.fit_transform(table, quiet)
+    encoded = _fit_transform(table, encoder, quiet, fit_rows)
     try:
         _save(path, encoder, encoded)
     except OSError as error:  # a full disk costs time next time, and nothing now
@@ -98,10 +100,20 @@ def _make(kind: str, **settings: Any) -> Encoder:
     return made
 
 
-def _key(table: LabelTable, encoder: Encoder) -> str:
+def _fit_transform(
+    table: LabelTable, encoder: Encoder, quiet: bool, fit_rows: Sequence[int] | np.ndarray | None
+) -> Encoded:
+    if fit_rows is None:
+        return encoder.fit_transform(table, quiet)
+    return encoder.fit(table.select(fit_rows), quiet).transform(table, quiet)
+
+
+def _key(table: LabelTable, encoder: Encoder, fit_rows: Sequence[int] | np.ndarray | None) -> str:
     columns = encoder.columns(table)
     unreadable = sorted((int(row), str(reason)) for row, reason in table.unreadable.items())
     parts = [_FORMAT, encoder.kind, encoder.settings(), columns, table.fingerprint(columns), unreadable]
+    if fit_rows is not None:
+        parts.append(hashlib.sha256(np.asarray(fit_rows, np.int64).tobytes()).hexdigest())
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
