@@ -22,7 +22,7 @@ from labelwise.methods.predicting import ENCODER, build
 from labelwise.methods.registry import check_options
 from labelwise.methods.training import Plan, answers, seeded, train
 from labelwise.metrics import classification_scores
-from labelwise.models import Encoder, choose_encoder
+from labelwise.models import Encoder, choose_encoder, encode
 from labelwise.runs import CONFIG, MODEL, RunFolder, short_hash, write_json, writing
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -104,7 +104,8 @@ def fit(
     save_tree(run / ENCODER, {"encoder": state, "arrays": tensors, "shape": list(inputs.shape[1:])})
     with writing(run / MODEL) as temporary:  # last: where it is, the folder is finished
         save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
-    checkpoint.unlink(missing_ok=True)
+    for leftover in (checkpoint, *run.path.glob(f".{checkpoint.stem}-*")):  # the latter of writes that were killed
+        leftover.unlink(missing_ok=True)
     return out
 
 
@@ -138,8 +139,7 @@ def _encode(
     training = np.flatnonzero(parts == "train")
     if not len(training):
         raise ValueError(f"{table.source} has no labelled training row")
-    encoder.fit(table.select(training), quiet)
-    encoded = encoder.transform(table, quiet)
+    encoded = encode(table, encoder, quiet=quiet, fit_rows=training)
     unreadable = np.zeros(len(table), bool)
     unreadable[list(encoded.unreadable)] = True
     if unreadable.any():
