@@ -1,0 +1,115 @@
+"""`labelwise audit`: find what is wrong with the labels of a source."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from labelwise.cli import common
+
+
+@common.guarded
+def audit(
+    source: common.Source,
+    label: common.Label = None,
+    group: common.Group = None,
+    split: common.Split = None,
+    id: common.Id = None,
+    parent: common.Parent = None,
+    probabilities: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Out-of-sample probabilities [n, classes] (.npy, .parquet); skips our models."
+        ),
+    ] = None,
+    embeddings: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Features [n, d] (.npy) to use in place of our encoders.")
+    ] = None,
+    labels_only: Annotated[
+        bool, typer.Option("--labels-only", help="Look at labels, ids and groups alone; run no model.")
+    ] = False,
+    folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-fitting.")] = 10,
+    repeats: Annotated[int, typer.Option(min=1, help="Times the cross-fitting is repeated with other folds.")] = 1,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="METHOD", help="Cross-fit this training method too; see `labelwise methods`."),
+    ] = None,
+    text: common.Text = None,
+    vision: common.Vision = None,
+    out: common.Out = None,
+    seed: common.Seed = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
+    """Find what is probably wrong with the labels of SOURCE, and write a run folder with findings and a report.
+
+    Example: `labelwise audit birds.csv --label genus --label species --group slide --out runs/birds`
+    """
+    import labelwise
+    from labelwise import report
+    from labelwise.audit import run_audit
+    from labelwise.runs import RunFolder
+
+    table = labelwise.read(source, labels=label or (), group=group, split=split, id=id, parents=common.parents(parent))
+    run = run_audit(
+        table,
+        run=out,
+        models=_models(table, model),
+        probabilities=probabilities,
+        embeddings=embeddings,
+        labels_only=labels_only,
+        folds=folds,
+        repeats=repeats,
+        text=text,
+        vision=vision,
+        seed=seed,
+        quiet=quiet or json,
+    ).run
+    page = report.write(run)
+    measured = RunFolder(run).metrics["audit"]
+    facts = labelwise.labels.describe(table)
+    if json:
+        common.print_json({"run": str(run), "report": str(page), "audit": measured, "data": facts})
+    elif not quiet:
+        _show(measured, facts)
+        common.say(f"run     {run}\nreport  {page}")
+
+
+def _models(table: Any, names: list[str] | None) -> dict[str, Any] | None:
+    if not names:
+        return None
+    from labelwise import Classifier
+    from labelwise.audit import default_models
+
+    return default_models() | {name: Classifier(method=name) for name in names}
+
+
+def _show(measured: dict[str, Any], facts: dict[str, Any]) -> None:
+    columns = (
+        "task",
+        "parent",
+        "classes",
+        "labelled",
+        "missing",
+        "imbalance",
+        "classes < 10",
+        "flagged",
+        "est. errors",
+    )
+    rows = [
+        (
+            task["name"],
+            task["parent"],
+            task["classes"],
+            task["labelled"],
+            task["missing"],
+            task["imbalance_factor"],
+            task["rare"],
+            measured["tasks"].get(task["name"], {}).get("flagged"),
+            measured["tasks"].get(task["name"], {}).get("estimated_error_rate"),
+        )
+        for task in facts["tasks"]
+    ]
+    common.table(f"{facts['source']}: {facts['rows']} rows", columns, rows)
+    if measured["by_kind"]:
+        common.table("findings", ("kind", "number"), list(measured["by_kind"].items()))

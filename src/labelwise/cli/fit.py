@@ -1,0 +1,104 @@
+"""`labelwise fit` and `labelwise predict`: train on the labels there are, and use what was trained."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from labelwise.cli import common
+
+
+@common.guarded
+def fit(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE|RUN", help="What to learn from; a run folder means its corrected labels.")
+    ],
+    method: Annotated[str, typer.Option(help="How to learn; see `labelwise methods`.")] = "dselect-k",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="An option of the method; repeatable.")
+    ] = None,
+    label: common.Label = None,
+    group: common.Group = None,
+    split: common.Split = None,
+    id: common.Id = None,
+    parent: common.Parent = None,
+    text: common.Text = None,
+    vision: common.Vision = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a fit that was stopped; needs --out.")] = False,
+    out: common.Out = None,
+    seed: common.Seed = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
+    """Train a method on SOURCE, or on the corrected labels of an audited RUN, and write a folder with the model.
+
+    Example: `labelwise fit birds.csv --label genus --label species --group slide --method dselect-k --set k=2`
+    """
+    import labelwise
+    from labelwise import methods, report
+    from labelwise.audit import corrected
+    from labelwise.runs import CONFIG, METRICS, read_json, short_hash
+
+    audited = (Path(source) / CONFIG).is_file()
+    if audited:
+        if label or group or split or id or parent:
+            raise typer.BadParameter("a run folder knows its labels and groups; give those options with a SOURCE only")
+        table = corrected(source)
+    else:
+        table = labelwise.read(
+            source, labels=label or (), group=group, split=split, id=id, parents=common.parents(parent)
+        )
+    options = common.values(set_)
+    if out is None:
+        known = short_hash(table.fingerprint(table.data.column_names), options, seed, text, vision)
+        out = Path(source) / method if audited else Path("runs") / f"{Path(source).stem}-{method}-{known}"
+    folder = methods.fit(
+        table, method, out, options=options, seed=seed, resume=resume, text=text, vision=vision, quiet=quiet or json
+    )
+    page = report.write(source if audited else folder)
+    measured = read_json(folder / METRICS)
+    if json:
+        common.print_json({"run": str(folder), "report": str(page), **measured})
+    elif not quiet:
+        _show(measured)
+        common.say(f"model   {folder}\nreport  {page}")
+
+
+@common.guarded
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder made by `labelwise fit`.")],
+    source: common.Source,
+    id: common.Id = None,
+    out: common.Out = None,
+    seed: common.Seed = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
+    """Write the label and the class probabilities of each task for every row of SOURCE, as Parquet.
+
+    Example: `labelwise predict runs/birds new.csv --out predicted.parquet`
+    """
+    import labelwise
+    from labelwise import methods
+
+    table = labelwise.read(source, labels=(), id=id)
+    path = methods.write_predictions(run, table, out or Path("predictions.parquet"), quiet=quiet or json)
+    if json:
+        common.print_json({"predictions": str(path), "rows": len(table)})
+    elif not quiet:
+        common.say(f"{len(table)} rows predicted: {path}")
+
+
+def _show(measured: dict[str, Any]) -> None:
+    rows = []
+    for name, task in measured["tasks"].items():
+        for part in ("validation", "test"):
+            scores = task.get(part)
+            if scores:
+                accuracy = scores["accuracy"]
+                low, high = accuracy["low"], accuracy["high"]
+                interval = None if low is None else f"{low:.3f} to {high:.3f}"
+                f1 = scores["macro_f1"]["value"]
+                rows.append((name, part, scores["n"], accuracy["value"], interval, f1, scores["calibration_error"]))
+    columns = ("task", "part", "rows", "accuracy", "95 % interval", "macro F1", "calibration error")
+    common.table(f"{measured['method']}", columns, rows)

@@ -1,0 +1,157 @@
+"""Commands that show or hand out what is there: `report`, `export`, `methods`, `data`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from labelwise.cli import common
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A folder made by `labelwise audit` or `labelwise fit`.")]
+
+
+@common.guarded
+def report(
+    run: Run,
+    out: common.Out = None,
+    seed: common.Seed = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
+    """Build the report page of RUN again: one HTML file that opens offline.
+
+    Example: `labelwise report runs/birds --out birds.html`
+    """
+    from labelwise import report as reports
+
+    page = reports.write(run, out, seed=seed)
+    if json:
+        common.print_json({"run": str(run), "report": str(page)})
+    elif not quiet:
+        common.say(f"report  {page}")
+
+
+@common.guarded
+def export(
+    run: Run,
+    corrected: Annotated[
+        Path, typer.Option("--corrected", metavar="FILE", help="Where the corrected labels go (.parquet or .csv).")
+    ],
+    out: common.Out = None,
+    seed: common.Seed = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
+    """Write the labels of RUN with its findings applied: one row an example, each label beside the given one.
+
+    Example: `labelwise export runs/birds --corrected birds-corrected.csv`
+    """
+    from labelwise.audit import export_corrected
+
+    changed = export_corrected(run, corrected)
+    if json:
+        common.print_json({"corrected": str(corrected), "changed": changed})
+    elif not quiet:
+        common.table(
+            "labels changed", ("task", "relabelled", "removed"), [(k, *v.values()) for k, v in changed.items()]
+        )
+        common.say(f"corrected labels  {corrected}")
+
+
+@common.guarded
+def methods(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Say all about this one.")] = None,
+    out: common.Out = None,
+    seed: common.Seed = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
+    """List the training methods, or say what one is for, what it needs, its options, its paper, and what it measured.
+
+    Example: `labelwise methods dselect-k`
+    """
+    from labelwise import methods as known
+
+    names = known.names() if name is None else [known.get(name).name]
+    found = [known.info(each) for each in names]
+    if json:
+        common.print_json({"methods": found} if name is None else found[0])
+    elif name is None:
+        common.table("methods", ("name", "what it is for"), [(each["name"], each["summary"]) for each in found])
+    else:
+        _show_method(found[0])
+
+
+def _show_method(info: dict[str, Any]) -> None:
+    common.say(f"{info['name']}: {info['summary']}\n")
+    for field in ("needs", "paper", "card", "bench", "measured"):
+        if info.get(field):
+            common.say(f"{field:9} {info[field]}")
+    columns = ("option", "type", "default", "meaning")
+    common.table("options", columns, [tuple(option.values()) for option in info["options"]])
+
+
+data = typer.Typer(help="Data sets: those bundled, those at hand, those that can be fetched.", no_args_is_help=True)
+
+
+@data.command("list")
+@common.guarded
+def data_list(
+    out: common.Out = None, seed: common.Seed = 0, quiet: common.Quiet = False, json: common.Json = False
+) -> None:
+    """List the data sets by name: bundled, at hand (in LABELWISE_DATA or the cache), to be fetched.
+
+    Example: `labelwise data list`
+    """
+    from labelwise.labels import known_data
+
+    found = known_data()
+    if json:
+        common.print_json({"data": found})
+    else:
+        rows = [(each["name"], each["where"], each["about"]) for each in found]
+        common.table("data sets", ("name", "where", "about"), rows)
+
+
+@data.command("path")
+@common.guarded
+def data_path(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    out: common.Out = None,
+    seed: common.Seed = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
+    """Print where the data set NAME is on this machine.
+
+    Example: `labelwise audit $(labelwise data path frog-calls)/frogs_mfcc.csv.gz --label Species`
+    """
+    from labelwise.labels import data_path as find
+
+    found = str(find(name))
+    if json:
+        common.print_json({"name": name, "path": found})
+    else:
+        common.say(found)
+
+
+@data.command("fetch")
+@common.guarded
+def data_fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    out: common.Out = None,
+    seed: common.Seed = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
+    """Fetch the public data set NAME into the cache (or to --out), show its terms, and print where it is.
+
+    Example: `labelwise data fetch frog-calls`
+    """
+    from labelwise.labels import fetch_data
+
+    path = fetch_data(name, out, quiet=quiet or json)
+    if json:
+        common.print_json({"name": name, "path": str(path)})
+    else:
+        common.say(str(path))

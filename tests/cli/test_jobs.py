@@ -1,0 +1,89 @@
+"""The jobs of the command line, one after the other, on real data."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_iris
+from tests.cli.conftest import result
+
+
+@pytest.fixture
+def irises(tmp_path):
+    """Iris with two wrong labels, as a user would have it: a CSV file with names."""
+    bunch = load_iris(as_frame=True)
+    table = bunch.data.rename(columns=lambda name: name.replace(" (cm)", "").replace(" ", "_"))
+    names = bunch.target_names[bunch.target].astype(object)
+    table["species"] = names
+    table.loc[3, "species"] = "virginica"
+    table.loc[140, "species"] = "setosa"
+    table.to_csv(tmp_path / "irises.csv", index=False)
+    return names
+
+
+def test_audit_fit_predict_export(labelwise, tmp_path, irises):
+    audit = result(labelwise("audit", "irises.csv", "--label", "species", "--folds", 5, "--out", "run", "--json"))
+    findings = pd.read_parquet(tmp_path / "run" / "issues.parquet")
+    assert {3, 140} <= set(findings["example"])
+    assert audit["audit"]["flagged"] == findings["example"].nunique() < 20
+    assert (tmp_path / "run" / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+    labelwise("export", "run", "--corrected", "corrected.csv")
+    corrected = pd.read_csv(tmp_path / "corrected.csv")
+    assert corrected["species"][3] == "setosa"
+    assert corrected["given_species"][3] == "virginica"
+    wrong_before = (pd.read_csv(tmp_path / "irises.csv")["species"] != irises).sum()
+    assert (corrected["species"] != irises).sum() <= wrong_before + len(findings) - 4
+
+    options = ("--method", "cross-entropy", "--set", "max_epochs=30", "--json")
+    fitted = result(labelwise("fit", "run", *options))
+    assert fitted["run"].endswith("cross-entropy")
+    assert "species" in fitted["tasks"]
+
+    labelwise("predict", fitted["run"], "irises.csv", "--out", "predicted.parquet")
+    predicted = pd.read_parquet(tmp_path / "predicted.parquet")
+    shares = predicted.filter(like="species_").filter(regex="setosa|versicolor|virginica")
+    assert np.allclose(shares.sum(axis=1), 1, atol=1e-5)
+    assert (predicted["species"] == irises).mean() > 0.85
+
+    page = tmp_path / "run" / "report.html"
+    page.unlink()
+    labelwise("report", "run")
+    assert page.exists()
+
+
+def test_the_same_command_twice_computes_nothing_and_changes_nothing(labelwise, tmp_path, irises):
+    command = ("audit", "irises.csv", "--label", "species", "--folds", 3, "--out", "run", "--json")
+    first = result(labelwise(*command))
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert result(labelwise(*command)) == first
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+
+
+def test_labels_only(labelwise, tmp_path, irises):
+    found = result(labelwise("audit", "irises.csv", "--label", "species", "--labels-only", "--out", "run", "--json"))
+    assert found["data"]["tasks"][0]["classes"] == 3
+    assert found["audit"]["flagged"] == 0
+
+
+def test_methods_are_listed_and_explained(labelwise):
+    names = [each["name"] for each in result(labelwise("methods", "--json"))["methods"]]
+    assert {"cross-entropy", "dselect-k"} <= set(names)
+    told = result(labelwise("methods", "dselect-k", "--json"))
+    assert "Hazimeh" in told["paper"]
+    assert all(option["help"] for option in told["options"])
+
+
+@pytest.mark.slow
+def test_the_demo_finds_the_planted_errors(labelwise, tmp_path):
+    found = result(labelwise("demo", "--out", "run", "--json"))
+    assert found["audit"]["hit_rate"] >= 0.8
+    assert found["audit"]["precision"] >= 0.7
+    assert found["accuracy"]["corrected"] >= found["accuracy"]["raw"]
+    for name in (
+        "config.yaml",
+        "issues.parquet",
+        "report.html",
+        "raw/model.safetensors",
+        "corrected/model.safetensors",
+    ):
+        assert (tmp_path / "run" / name).stat().st_size
