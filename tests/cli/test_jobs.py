@@ -34,7 +34,7 @@ def test_audit_fit_predict_export(labelwise, tmp_path, irises):
     wrong_before = (pd.read_csv(tmp_path / "irises.csv")["species"] != irises).sum()
     assert (corrected["species"] != irises).sum() <= wrong_before + len(findings) - 4
 
-    options = ("--method", "cross-entropy", "--set", "max_epochs=30", "--json")
+    options = ("--method", "cross-entropy", "--set", "epochs=30", "--json")
     fitted = result(labelwise("fit", "run", *options))
     assert fitted["run"].endswith("cross-entropy")
     assert "species" in fitted["tasks"]

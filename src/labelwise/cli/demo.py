@@ -94,6 +94,6 @@ def _show(result: dict[str, Any]) -> None:
     rows.append(("all", audit["planted"], audit["found"], audit["hit_rate"]))
     common.table("planted label errors", ("kind", "planted", "found", "share found"), rows)
     common.say(f"{audit['flagged']} flagged, precision {audit['precision']:.3f}\n")
-    rows = [(name, result["accuracy"][name], result["calibration_error"][name]) for name in result["accuracy"]]
-    common.table("digit, on clean test labels", ("trained on", "accuracy", "calibration error"), rows)
+    scores = [(name, accuracy, result["calibration_error"][name]) for name, accuracy in result["accuracy"].items()]
+    common.table("digit, on clean test labels", ("trained on", "accuracy", "calibration error"), scores)
     common.say(f"run     {result['run']}\nreport  {result['report']}")

@@ -72,14 +72,18 @@ def methods(
     """
     from labelwise import methods as known
 
-    names = known.names() if name is None else [known.get(name).name]
-    found = [known.info(each) for each in names]
+    if name is None:
+        listed = [{"name": each, "summary": known.summary(each)} for each in known.names()]
+        if json:
+            common.print_json({"methods": listed})
+        elif not quiet:
+            common.table("methods", ("name", "what it is"), [tuple(each.values()) for each in listed])
+        return
+    info = known.info(name)
     if json:
-        common.print_json({"methods": found} if name is None else found[0])
-    elif name is None:
-        common.table("methods", ("name", "what it is for"), [(each["name"], each["summary"]) for each in found])
-    else:
-        _show_method(found[0])
+        common.print_json(info)
+    elif not quiet:
+        _show_method(info)
 
 
 def _show_method(info: dict[str, Any]) -> None:
