@@ -5,6 +5,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+_SMALL = 40  # pixels
+
 
 class MLP(nn.Module):
     """Fully connected layers, each followed by a ReLU and dropout.
@@ -45,8 +47,8 @@ class SmallCNN(nn.Module):
         layers: list[nn.Module] = []
         for level, after in enumerate(channels):
             before = in_channels if level == 0 else channels[level - 1]
-            # Halving with the first step keeps photos affordable; small pictures need every pixel.
-            stride = 2 if level == 0 and size > 64 else 1
+            # Halving with the first step makes photos four times as fast; small pictures need every pixel.
+            stride = 2 if level == 0 and size > _SMALL else 1
             layers += [*_convolution(before, after, stride), *_convolution(after, after)]
             if level < depth - 1:
                 layers.append(nn.MaxPool2d(2, ceil_mode=True))

@@ -88,7 +88,7 @@ class TabularEncoder(Encoder):
             if column["kind"] == "category":
                 parts.append(self._one_hot(table, column))
             else:
-                values = self._numbers(table, column)
+                values = self._numbers(table, column, warn=True)
                 center, scale = (self._arrays[f"{column['name']}/{part}"] for part in ("center", "scale"))
                 kept = scale > 0
                 median = self._arrays[f"{column['name']}/median"][kept]
@@ -129,7 +129,7 @@ class TabularEncoder(Encoder):
         else:
             if kind == "vector":
                 learned["shape"] = list(column.type.shape)
-            center, scale, median = _spread(self._numbers(table, learned, warn=True))
+            center, scale, median = _spread(self._numbers(table, learned))
             if not scale.any():
                 return "constant"
             self._arrays |= {f"{name}/center": center, f"{name}/scale": scale, f"{name}/median": median}
@@ -173,7 +173,7 @@ class TabularEncoder(Encoder):
                     f"{table.source}: {len(rows)} infinite value(s) in column {name} count as missing, the first at "
                     f"row {rows[0]}",
                     UserWarning,
-                    stacklevel=4,
+                    stacklevel=3,
                 )
             values = np.where(infinite, np.nan, values)
         return values
