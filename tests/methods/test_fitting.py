@@ -138,6 +138,9 @@ def test_a_finished_folder_is_given_back_at_once_and_other_settings_are_refused(
             fast(flowers(), folder, **change)
     with pytest.raises(ValueError, match=r"other settings \(data"):
         fast(flowers().select(np.arange(100)), folder)
+    fast(linked(), tmp_path / "grouped")
+    with pytest.raises(ValueError, match=r"other settings \(data"):
+        fast(linked(group=None), tmp_path / "grouped")
 
 
 def test_resuming_what_never_began_is_an_error(tmp_path):
@@ -272,6 +275,7 @@ def test_unreadable_and_unlabelled_rows_are_left_out(tmp_path, monkeypatch):
 def test_wrong_settings_are_refused(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         methods.fit(linked(), out=tmp_path / "model", quiet=True, **change)
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_task_with_one_class_is_refused(tmp_path):

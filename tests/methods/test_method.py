@@ -1,11 +1,15 @@
+import warnings
+
+import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from torch import nn
 
 from labelwise.gates import DSelectK
 from labelwise.labels import Task
 from labelwise.methods import CrossEntropy, DSelectKMethod
-from labelwise.methods.batch import Batch
+from labelwise.methods.batch import Batch, Batches
 from labelwise.methods.method import joint_loss, parameter_groups
 
 TASKS = (Task("a", classes=("x", "y", "z")), Task("b", classes=("0", "1")))
@@ -70,6 +74,20 @@ def test_weight_decay_alone_moves_no_gate():
     optimiser.step()
     assert all(torch.equal(gate.z_logits, old) for gate, old in zip(gates, before, strict=True))
     assert not torch.equal(model.backbone.weight, model.backbone.weight / 0.95)
+
+
+def test_a_plain_lightning_trainer_can_run_a_method(tmp_path):
+    rows = np.arange(40)
+    batches = Batches(torch.randn(40, 4), {"a": torch.arange(40) % 3, "b": torch.arange(40) % 2}, rows, 8, seed=0)
+    model = DSelectKMethod(nn.Linear(4, 5), TASKS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = Trainer(
+            max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False, default_root_dir=tmp_path
+        )
+        trainer.fit(model, batches, batches)
+    expected = [joint_loss(model.eval()(batch.inputs), batch.targets).item() for batch in batches]
+    assert trainer.callback_metrics["validation_loss"].item() == pytest.approx(np.mean(expected), rel=1e-4)
 
 
 def test_any_backbone_serves():

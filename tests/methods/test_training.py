@@ -14,7 +14,7 @@ from torch import nn
 from labelwise.labels import Task
 from labelwise.methods import CrossEntropy, DSelectKMethod, Plan, train, training
 from labelwise.methods.method import joint_loss
-from labelwise.methods.training import answers, seeded
+from labelwise.methods.training import answers, mean_expert_weights, seeded
 
 TASKS = (Task("a", classes=("x", "y")),)
 ROWS = np.arange(160)
@@ -135,6 +135,34 @@ def test_training_works_outside_the_main_thread():
     thread.start()
     thread.join()
     assert len(found[0][1]) == 2
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_signals_keep_their_meaning(monkeypatch, number, raised):
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    original = CrossEntropy.training_step
+
+    def struck(self, batch, index):
+        if self.current_epoch == 2:
+            signal.raise_signal(number)
+        return original(self, batch, index)
+
+    monkeypatch.setattr(CrossEntropy, "training_step", struck)
+    with pytest.raises(raised) as caught:
+        run()
+    assert number == signal.SIGINT or caught.value.code == 143
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_expert_weights_are_means_over_all_rows(monkeypatch):
+    monkeypatch.setattr(training, "_ROWS_AT_ONCE", 7)
+    inputs, _ = problem()
+    model = DSelectKMethod(nn.Linear(4, 16), TASKS, per_example=True)
+    with torch.no_grad():
+        expected = model.eval().expert_weights(inputs[ROWS[:30]])["a"]
+    found = mean_expert_weights(model, inputs, ROWS[:30])["a"]
+    torch.testing.assert_close(found, expected.double(), atol=1e-6, rtol=1e-6)
+    assert mean_expert_weights(CrossEntropy(nn.Linear(4, 16), TASKS), inputs, ROWS) is None
 
 
 def test_ctrl_c_is_a_keyboard_interrupt_and_nothing_is_printed(tmp_path):

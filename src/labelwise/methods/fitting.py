@@ -20,7 +20,7 @@ from labelwise.methods.checkpoint import save_tree
 from labelwise.methods.method import Method
 from labelwise.methods.predicting import ENCODER, build
 from labelwise.methods.registry import check_options
-from labelwise.methods.training import Plan, answers, seeded, train
+from labelwise.methods.training import Plan, answers, mean_expert_weights, seeded, train
 from labelwise.metrics import classification_scores
 from labelwise.models import Encoder, choose_encoder, encode
 from labelwise.runs import CONFIG, MODEL, RunFolder, short_hash, write_json, writing
@@ -56,9 +56,9 @@ def fit(
     `predictions.parquet` (every readable row). Without `out` a folder under `runs/` is named by the settings.
 
     A call that was stopped or killed goes on where it was when it is repeated, and ends with the same weights; a
-    finished folder of equal settings is given back at once. `resume=True` insists that there is something to go on
-    with.
-    `tasks` names those to learn (default: all; the others are then no features either); `options` are those that
+    finished folder of equal settings is given back at once. With `resume=True` it is an error if nothing was begun.
+
+    `tasks` names those to learn (default: all); labels of others are no features either. `options` are those that
     `info(method)` lists. Raises `ValueError` for options, labels or folders that do not fit, with the remedy.
     """
     own, shared = check_options(method, options or {})
@@ -71,14 +71,20 @@ def fit(
         "seed": seed,
         "tasks": [dataclasses.asdict(task) for task in learned],
         "encoder": {"kind": encoder.kind, "settings": encoder.settings()},
-        "data": {"rows": len(table), "fingerprint": table.fingerprint(table.data.column_names)},
+        "data": {
+            "rows": len(table),
+            "fingerprint": table.fingerprint(table.data.column_names),
+            "group": table.group,
+            "split": table.split,
+        },
     }
     out = Path(out) if out is not None else Path("runs") / f"{Path(table.source).stem}-{method}-{short_hash(config)}"
     if resume and not (out / CONFIG).is_file():
         raise ValueError(f"there is nothing to go on with in {out}; run again without resume")
-    run = RunFolder.start(out, config)
-    if (run / MODEL).is_file():
-        return out
+    if (out / CONFIG).is_file():
+        RunFolder.start(out, config)  # refuses other settings
+        if (out / MODEL).is_file():
+            return out
 
     parts, features, unreadable = _encode(table, learned, encoder, seed, quiet)
     inputs = torch.from_numpy(features)
@@ -86,12 +92,13 @@ def fit(
     rows = {part: np.flatnonzero(parts == part) for part in ("train", "validation", "test")}
     with seeded(seed):
         model = build(config, inputs.shape[1:])
+        run = RunFolder.start(out, config)  # only now, so that wrong input or options leave no folder behind
         checkpoint = run / CHECKPOINT
         history = train(
             model, inputs, targets, rows["train"], rows["validation"], plan, seed, checkpoint, quiet, title=method
         )
     readable = np.flatnonzero(~unreadable)
-    logits = dict.fromkeys(targets, torch.empty(0)) if not len(readable) else answers(model, inputs, readable)
+    logits = answers(model, inputs, readable)
     place = np.full(len(table), -1)
     place[readable] = np.arange(len(readable))
     _calibrate(model, logits, targets, rows["validation"], place)
@@ -186,23 +193,24 @@ def _measure(
             for part in ("validation", "test")
             if len(rows[part])
         } | {"temperature": model.temperatures[at].item()}
-    looked_at = "validation" if len(rows["validation"]) else "train"
-    with torch.no_grad():
-        weights = model.expert_weights(inputs[rows[looked_at]])
-    losses = [epoch.get("validation_loss", epoch["train_loss"]) for epoch in history]
     run.add_metrics(
         method=run.config["method"],
         tasks=scores,
-        experts=weights
-        and {
-            "tasks": {name: row.tolist() for name, row in weights.items()},
-            "note": f"mean gate weight of each expert over the {looked_at} rows; 0 means that the task does not use it",
-        },
+        experts=_experts(model, inputs, rows),
         epochs=len(history),
-        lowest_loss=min(losses),
         rows={part: len(numbers) for part, numbers in rows.items()},
         parameters=sum(parameter.numel() for parameter in model.parameters()),
     )
+
+
+def _experts(model: Method, inputs: Tensor, rows: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
+    """Which experts each task uses; None for a method without experts."""
+    part = "validation" if len(rows["validation"]) else "train"
+    weights = mean_expert_weights(model, inputs, rows[part])
+    return weights and {
+        "tasks": {name: row.tolist() for name, row in weights.items()},
+        "note": f"mean gate weight of each expert over the {part} rows; 0 means that the task does not use it",
+    }
 
 
 def _write_predictions(

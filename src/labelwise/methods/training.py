@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from labelwise.methods.batch import Batches
@@ -81,13 +82,15 @@ def train(
     longer a finite number, and `KeyboardInterrupt` at once on Ctrl-C.
     """
     batches = Batches(inputs, targets, rows, plan.rows_a_step(len(rows)), seed)
-    with progress(title, plan.epochs * len(batches), quiet) as advance, _silent(), _interruptible():
+    with progress(title, plan.epochs * len(batches), quiet) as advance, _silent(), _interruptible(), _deterministic():
         watch = _Watch(batches, validation, plan.patience, checkpoint, advance)
         trainer = Trainer(
             max_epochs=plan.epochs,
             callbacks=[watch],
             plugins=[SafetensorsIO()],
             devices=1,
+            # Where an operation can only be random in its last bits, as some on GPUs, it is used all the same.
+            deterministic="warn" if torch.cuda.is_available() else None,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -119,6 +122,21 @@ def answers(method: Method, inputs: Tensor, rows: np.ndarray) -> dict[str, Tenso
         for batch in Batches(inputs, {}, rows, _ROWS_AT_ONCE)
     ]
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+@torch.no_grad()
+def mean_expert_weights(method: Method, inputs: Tensor, rows: np.ndarray) -> dict[str, Tensor] | None:
+    """Mean weight of each expert, [experts] by task, over `rows`; None if the method has no experts. In eval mode."""
+    method.eval()
+    batches = Batches(inputs, {}, rows, _ROWS_AT_ONCE)
+    parts = [method.expert_weights(batch.inputs.to(method.device)) for batch in batches]
+    found = [part for part in parts if part is not None]
+    sizes = torch.tensor([len(batch.index) for batch in batches], dtype=torch.float64)
+    return (
+        {name: sizes @ torch.stack([part[name].cpu().double() for part in found]) / len(rows) for name in found[0]}
+        if found
+        else None
+    )
 
 
 class _Watch(Callback):
@@ -225,10 +243,16 @@ def _silent() -> Iterator[None]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Give Ctrl-C back its meaning: Lightning turns it into SystemExit and ignores the signal from then on."""
+    """Give signals back their meaning.
+
+    Lightning turns Ctrl-C into SystemExit and ignores it from then on, and lets a process that was terminated end as
+    if it had succeeded.
+    """
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
+    except SIGTERMException:
+        raise SystemExit(128 + signal.SIGTERM) from None
     except SystemExit as stop:
         if not isinstance(stop.__context__, KeyboardInterrupt):
             raise
@@ -236,3 +260,16 @@ def _interruptible() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Leave the switch for deterministic operations, which a Trainer sets for good, as it was."""
+    enabled, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
