@@ -1,0 +1,42 @@
+"""Find what is wrong with the labels.
+
+The package is callable: `labelwise.audit(table)` is `labelwise.audit.run_audit(table)`.
+"""
+
+import sys
+
+from labelwise.audit._callable import CallablePackage
+from labelwise.audit.confident import (
+    class_thresholds,
+    confident_joint,
+    estimate_joint,
+    find_label_issues,
+    label_quality,
+)
+from labelwise.audit.correct import apply_corrections
+from labelwise.audit.cross_fit import cross_fit
+from labelwise.audit.ensemble import default_models
+from labelwise.audit.findings import Finding
+from labelwise.audit.necv import Vote, necv
+from labelwise.audit.pipeline import Audit, run_audit
+from labelwise.audit.reopen import corrected, export_corrected
+
+__all__ = [
+    "Audit",
+    "Finding",
+    "Vote",
+    "apply_corrections",
+    "class_thresholds",
+    "confident_joint",
+    "corrected",
+    "cross_fit",
+    "default_models",
+    "estimate_joint",
+    "export_corrected",
+    "find_label_issues",
+    "label_quality",
+    "necv",
+    "run_audit",
+]
+
+sys.modules[__name__].__class__ = CallablePackage

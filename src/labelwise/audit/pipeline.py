@@ -1,0 +1,271 @@
+"""The audit from a table to a run folder of findings."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import joblib
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from labelwise import runs
+from labelwise.audit import arrays, findings
+from labelwise.audit.cross_fit import check_classes, cross_fit, named_models
+from labelwise.audit.duplicates import duplicate_findings, find_twins, repeated
+from labelwise.audit.findings import Finding
+from labelwise.audit.items import MOST, write_items
+from labelwise.audit.near_duplicates import FEWEST_ROWS, MOST_ROWS, near_duplicate_findings
+from labelwise.audit.probabilities import given_features, given_probabilities, warn_if_in_sample
+from labelwise.audit.taxonomy import taxonomy_findings
+from labelwise.audit.wrong_labels import label_findings, label_metrics, wrong_labels
+from labelwise.labels import LabelTable, column_statistics, describe
+from labelwise.runs import RunFolder, short_hash, write_json, writing
+
+
+class Audit(NamedTuple):
+    """What an audit found (`labelwise.audit.Finding` names the columns), and the run folder that holds everything."""
+
+    findings: pd.DataFrame
+    run: Path
+
+
+def run_audit(
+    table: LabelTable,
+    *,
+    run: str | PathLike[str] | None = None,
+    models: Any = None,
+    probabilities: Any = None,
+    embeddings: Any = None,
+    text: str | None = None,
+    vision: str | None = None,
+    folds: int = 10,
+    repeats: int = 1,
+    seed: int = 0,
+    jobs: int | None = None,
+    labels_only: bool = False,
+    quiet: bool = False,
+    settings: Mapping[str, Any] | None = None,
+) -> Audit:
+    """Find what is probably wrong with the labels of a table; everything goes into the folder `run`.
+
+    Features are what `labelwise.models.encode` makes of the table (with the sentence model `text` or picture model
+    `vision`, if named), or `embeddings` [n, d]. Each task of kind `single` is cross-fitted on them with `models` (one,
+    or a dictionary of such by name; default `default_models`), see `cross_fit` for `folds`, `repeats`, `seed`, `jobs`;
+    or its out-of-sample `probabilities` are given: a path (.npy, .parquet) or array [n, classes] or [models, n,
+    classes], of several tasks a dictionary. From these come findings of wrong labels, contradictions between linked
+    tasks, duplicates with differing labels, and unreadable examples. What cannot be looked for is told in `notes.json`.
+    With `labels_only` nothing is looked for that needs features.
+
+    `run` defaults to runs/NAME-HASH, of the source and of all that matters, so that the same call goes on where a
+    stopped one was, and reads the result of a finished one. `settings` are further facts for the run's `config.yaml`.
+
+    Raises `ValueError` if there is nothing to learn (no labels, one class), for unfit probabilities or embeddings, and
+    if `run` holds a run of other data or settings; `OSError`, naming the file, if the disk is full.
+    """
+    if not table.tasks:
+        raise ValueError(f"{table.source} has no task; name the columns that hold labels")
+    if len(table) == 0:
+        raise ValueError(f"{table.source} has no rows")
+    given = {} if probabilities is None else given_probabilities(table, probabilities)
+    features = None if embeddings is None else given_features(table, embeddings)
+    config = {
+        "source": table.source,
+        "labels": [task.name for task in table.tasks],
+        "group": table.group,
+        "split": table.split,
+        "id": table.id,
+        "parents": {task.name: task.parent for task in table.tasks if task.parent},
+        "seed": seed,
+        "folds": folds,
+        "repeats": repeats,
+        "labels_only": labels_only,
+        "text": text,
+        "vision": vision,
+        "models": None
+        if models is None
+        else {n: joblib.hash(model) for n, model in named_models(models, seed).items()},
+        "probabilities": _named(probabilities),
+        "embeddings": _named(embeddings),
+        "content": short_hash(table.fingerprint(table.data.column_names), joblib.hash((given, features))),
+        **(settings or {}),
+    }
+    stem = Path(table.source).name.split(".")[0] or "table"
+    folder = _start(Path(run) if run is not None else Path("runs") / f"{stem}-{short_hash(config)}", config, table)
+    if (folder / runs.ISSUES).exists():
+        return Audit(findings.read(folder / runs.ISSUES), folder.path)
+
+    notes: list[str] = []
+    write_json(folder / "describe.json", describe(table))
+    write_json(folder / "columns.json", column_statistics(table))
+    _write_labels(folder / runs.LABELS, table)
+
+    tasks = _auditable(table, notes, labels_only)
+    table, features = _features(table, features, given, labels_only, text, vision, quiet, notes)
+    means: dict[str, np.ndarray] = {}
+    found: list[Finding] = [
+        Finding(row, None, "unreadable", 1.0, None, None, reason) for row, reason in sorted(table.unreadable.items())
+    ]
+    measured: dict[str, Any] = {}
+    for name in tasks:
+        labels = table.labels(name)
+        path = folder / "probabilities" / f"{quote(name, safe=' ')}.npy"
+        if name in given:
+            predicted = given[name]
+            arrays.write(path, predicted.shape, predicted)
+        elif features is not None:
+            predicted = cross_fit(
+                table, models, name, folds, repeats, features=features, seed=seed, store=path, jobs=jobs, quiet=quiet
+            )
+        else:
+            continue
+        verdict = wrong_labels(labels, predicted)
+        warning = warn_if_in_sample(name, labels, verdict.probability)
+        notes.extend([warning] if warning else [])
+        means[name] = verdict.probability
+        found.extend(label_findings(table.task(name), labels, verdict))
+        measured[name] = label_metrics(labels, verdict)
+    found.extend(taxonomy_findings(table, means))
+    same_label = None
+    if not labels_only:
+        more, same_label = _duplicates(table, features, means, quiet, notes)
+        found.extend(more)
+
+    frame = findings.as_frame(found)
+    write_items(folder / "items.parquet", table, _worst_in_turn(frame))
+    write_json(folder / "notes.json", notes)
+    folder.add_metrics(
+        audit={
+            "flagged": int(frame["example"].nunique()),
+            "by_kind": {kind: int(count) for kind, count in frame["kind"].value_counts().sort_index().items()},
+            "repeated_rows_with_equal_labels": same_label,
+            "tasks": measured,
+        }
+    )
+    findings.write(folder / runs.ISSUES, frame, table.ids)
+    return Audit(frame, folder.path)
+
+
+def _named(given: Any) -> Any:
+    """How a file or array that was given stands in the configuration."""
+    if isinstance(given, Mapping):
+        return {name: _named(each) for name, each in given.items()}
+    return given if given is None else str(given) if isinstance(given, (str, PathLike)) else "an array"
+
+
+def _start(path: Path, config: dict[str, Any], table: LabelTable) -> RunFolder:
+    if (path / runs.CONFIG).is_file():
+        old = RunFolder(path).config
+        if old.get("source") == config["source"] and old.get("content") != config["content"]:
+            raise ValueError(
+                f"{table.source} (or the probabilities or embeddings given) has changed since the run in {path} was "
+                "started; give another --out, or delete that folder"
+            )
+    return RunFolder.start(path, config)
+
+
+def _write_labels(path: Path, table: LabelTable) -> None:
+    """Write id, group, split and the given labels as text, one row an example."""
+    columns = {"id": pa.array(table.ids.tolist(), pa.string())}
+    for role, name in (("group", table.group), ("split", table.split)):
+        if name is not None:
+            columns[role] = pc.cast(table.data[name], pa.string())
+    for task in table.tasks:
+        column = table.data[task.name]
+        if pa.types.is_nested(column.type):
+            column = pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
+        columns[task.name] = pc.cast(column, pa.string())
+    with writing(path) as temporary:
+        pq.write_table(pa.table(columns), temporary)
+
+
+def _auditable(table: LabelTable, notes: list[str], labels_only: bool) -> list[str]:
+    """Tasks whose labels can be checked. Raises `ValueError` if the only one cannot be; of several the others go on."""
+    names = []
+    for task in table.tasks:
+        try:
+            check_classes(table, task.name)
+            names.append(task.name)
+        except ValueError as error:
+            if len(table.tasks) == 1 and not labels_only:
+                raise
+            notes.append(f"Wrong labels of {task.name!r} were not looked for: {error}.")
+    if not names and not labels_only:
+        raise ValueError(f"no task of {table.source} can be audited: " + " ".join(notes))
+    return names
+
+
+def _features(
+    table: LabelTable,
+    features: np.ndarray | None,
+    given: Mapping[str, np.ndarray],
+    labels_only: bool,
+    text: str | None,
+    vision: str | None,
+    quiet: bool,
+    notes: list[str],
+) -> tuple[LabelTable, np.ndarray | None]:
+    """Features, as far as they are needed and to be had; the table with unreadable rows named and without labels."""
+    if labels_only:
+        notes.append("Only labels were looked at, as asked: wrong labels and duplicates need the examples themselves.")
+        return table, None
+    if features is None and len(given) < len(table.tasks):
+        if not table.feature_names:
+            message = f"{table.source} has no feature columns; wrong labels and duplicates were not looked for."
+            if not given:
+                warnings.warn(message, UserWarning, stacklevel=3)
+            notes.append(message)
+        else:
+            from labelwise.models import choose_encoder, encode  # here, as it loads torch
+
+            encoded = encode(table, choose_encoder(table, text, vision), quiet=quiet)
+            features = encoded.features
+            table = _without(table, {**table.unreadable, **encoded.unreadable})
+    return table, features
+
+
+def _without(table: LabelTable, unreadable: Mapping[int, str]) -> LabelTable:
+    from dataclasses import replace
+
+    rows = list(unreadable)
+    for task in table.tasks:
+        if task.kind == "single" and rows:
+            labels = table.labels(task.name)
+            labels[rows] = -1
+            table = table.with_labels(task.name, labels)
+    return replace(table, unreadable=dict(unreadable))
+
+
+def _duplicates(
+    table: LabelTable, features: np.ndarray | None, means: Mapping[str, np.ndarray], quiet: bool, notes: list[str]
+) -> tuple[list[Finding], int | None]:
+    """Findings of exact and near duplicates, and how many rows repeat another with equal labels (None if unknown)."""
+    twins = find_twins(table)
+    found: list[Finding] = []
+    same_label = None
+    if twins.too_coarse:
+        notes.append(f"{twins.too_coarse[0].upper()}{twins.too_coarse[1:]}.")
+    elif (twins.sets >= 0).any():
+        found.extend(duplicate_findings(table, twins.sets, means))
+        same_label = repeated(table, twins.sets)
+    if features is None:
+        notes.append("Near duplicates were not looked for: that needs features (or --embeddings).")
+    elif not FEWEST_ROWS <= len(table) <= MOST_ROWS:
+        notes.append(f"Near duplicates were not looked for: that is done for {FEWEST_ROWS} to {MOST_ROWS:,} rows.")
+    elif not twins.too_coarse:
+        unreadable = np.zeros(len(table), bool)
+        unreadable[list(table.unreadable)] = True
+        found.extend(near_duplicate_findings(table, features, unreadable, twins.sets, means, quiet))
+    return found, same_label
+
+
+def _worst_in_turn(frame: pd.DataFrame) -> Sequence[int]:
+    """The rows to keep the looks of: the worst of each kind and task in turn, as scores compare within these only."""
+    rank = frame.groupby(["kind", "task"], dropna=False).cumcount()
+    rows = frame["example"].loc[rank.sort_values(kind="stable").index]
+    return [int(row) for row in rows.drop_duplicates()[:MOST]]

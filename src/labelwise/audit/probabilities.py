@@ -1,0 +1,166 @@
+"""Probabilities and features that the user brings: read, checked, and put in order."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from labelwise.labels import LabelTable, Task
+
+_CLOSE = 1e-3  # rows that sum to one within this are rescaled
+_EXACT = 1e-5  # float32 gets no closer
+_MANY = 200  # rows; fewer can be predicted perfectly by luck
+
+
+def given_probabilities(table: LabelTable, given: Any) -> dict[str, np.ndarray]:
+    """Out-of-sample probabilities that the user brings, by task, each float64 [models, n, classes].
+
+    `given` is a path or an array, if the table has one task of kind `single`, else a dictionary of them by task. Arrays
+    are [n, classes] or [models, n, classes]; paths end in .npy, or in .parquet with one column a class (taken by name
+    if the names are the class names, else in their order). Rows that sum to 1 within 1e-3 are rescaled, with a warning.
+
+    Raises `ValueError` (naming file, row, value) for another number of rows or classes, for negative or missing
+    numbers, and for rows that do not sum to 1.
+    """
+    singles = [task.name for task in table.tasks if task.kind == "single"]
+    if not isinstance(given, Mapping):
+        if len(singles) != 1:
+            raise ValueError(
+                f"{table.source} has the tasks {', '.join(singles) or '(none)'}; give probabilities as a dictionary of "
+                "these"
+            )
+        given = {singles[0]: given}
+    return {name: _checked(table, table.task(name), value) for name, value in given.items()}
+
+
+def given_features(table: LabelTable, given: Any) -> np.ndarray:
+    """Features that the user brings, a path to a .npy file or an array, as float32 [n, ...].
+
+    Raises `ValueError` for another number of rows, and for numbers that are not finite (naming the row).
+    """
+    array, name = _load(given, None, "embeddings")
+    if array.ndim < 2 or len(array) != len(table):
+        raise ValueError(
+            f"{name} must be [n, d] with n = {len(table)} rows, as {table.source} has; got {_shape(array)}"
+        )
+    array = array.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"{name} must be finite; row {bad[0]} holds nan or infinity{_more(bad)}; mend or leave out these rows"
+        )
+    return array
+
+
+def warn_if_in_sample(task: str, labels: np.ndarray, probabilities: np.ndarray) -> str | None:
+    """Warn where probabilities [n, classes] look as if the model had seen the labels; gives the warning, or None."""
+    rows = np.flatnonzero(labels >= 0)
+    if len(rows) < _MANY:
+        return None
+    right = (probabilities[rows].argmax(axis=1) == labels[rows]).mean()
+    confidence = probabilities[rows, labels[rows]].mean()
+    if right < 0.999 or confidence <= 0.99:
+        return None
+    message = (
+        f"the probabilities of {task!r} agree with {right:.2%} of the labels at a mean confidence of {confidence:.3f}: "
+        "they look in-sample (from a model that was trained on these rows), which hides label errors; give "
+        "cross-validated ones"
+    )
+    warnings.warn(message, UserWarning, stacklevel=3)
+    return message
+
+
+def _checked(table: LabelTable, task: Task, value: Any) -> np.ndarray:
+    if task.kind != "single":
+        raise ValueError(f"probabilities are for tasks of kind 'single'; {task.name!r} is of kind {task.kind!r}")
+    array, name = _load(value, task.classes, "probabilities")
+    if array.ndim == 2:
+        array = array[None]
+    expected = (len(table), len(task.classes))
+    if array.ndim != 3 or array.shape[1] != expected[0]:
+        raise ValueError(
+            f"{name} must have a row for each of the {expected[0]} rows of {table.source}; got {_shape(array[0])}"
+            if array.ndim == 3
+            else f"{name} must be [n, classes] or [models, n, classes]; got {_shape(array)}"
+        )
+    if array.shape[2] != expected[1]:
+        raise ValueError(
+            f"{name} must have a column for each of the {expected[1]} classes of {task.name!r} "
+            f"({', '.join(task.classes[:10])}{', ...' if expected[1] > 10 else ''}); got {array.shape[2]} columns"
+        )
+    array = array.astype(np.float64)
+    sums = array.sum(axis=2)
+    unfit = ~np.isfinite(sums) | (array < 0).any(axis=2)
+    _refuse(unfit, array, name, "numbers of at least 0")
+    _refuse(np.abs(sums - 1) > _CLOSE, array, name, "numbers that sum to 1 (a softmax makes such of logits)")
+    off = np.abs(sums - 1) > _EXACT
+    if off.any():
+        warnings.warn(
+            f"{int(off.any(axis=0).sum())} rows of {name} do not quite sum to 1 (off by at most "
+            f"{np.abs(sums - 1).max():.1g}) and were rescaled",
+            UserWarning,
+            stacklevel=4,
+        )
+        array /= sums[:, :, None]
+    return array
+
+
+def _refuse(bad: np.ndarray, array: np.ndarray, name: str, expected: str) -> None:
+    rows = np.argwhere(bad.any(axis=0))[:, 0]
+    if len(rows):
+        row = rows[0]
+        held = array[bad[:, row].argmax(), row]
+        shown = ", ".join(f"{value:.4g}" for value in held[:8]) + (", ..." if len(held) > 8 else "")
+        raise ValueError(
+            f"every row of {name} must hold {expected}; row {row} holds [{shown}], sum {held.sum():.6g}{_more(rows)}"
+        )
+
+
+def _load(given: Any, classes: tuple[str, ...] | None, what: str) -> tuple[np.ndarray, str]:
+    """The array, and what to call it in messages."""
+    if not isinstance(given, (str, Path)):
+        array, name = np.asarray(given), what
+    else:
+        path, name = Path(given), str(given)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file {path}")
+        if path.suffix == ".npy":
+            try:
+                array = np.load(path, mmap_mode="r", allow_pickle=False)
+            except (ValueError, EOFError) as error:
+                raise ValueError(f"{path} is not a whole .npy file of numbers ({error})") from None
+        elif path.suffix == ".parquet" and classes is not None:
+            array = _from_parquet(path, classes)
+        else:
+            raise ValueError(f"{path} should end in .npy{' or .parquet' if classes is not None else ''}")
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} must hold numbers; got values of type {array.dtype}")
+    return array, name
+
+
+def _from_parquet(path: Path, classes: tuple[str, ...]) -> np.ndarray:
+    try:
+        data = pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path} is not a Parquet file ({error})") from None
+    names = list(classes) if set(classes) <= set(data.column_names) else data.column_names
+    for name in names:
+        if not (
+            pa.types.is_floating(data.schema.field(name).type) or pa.types.is_integer(data.schema.field(name).type)
+        ):
+            raise ValueError(
+                f"{path} must hold one column of numbers a class; {name!r} is {data.schema.field(name).type}"
+            )
+    return np.stack([data[name].to_numpy() for name in names], axis=1)
+
+
+def _shape(array: np.ndarray) -> str:
+    return " x ".join(map(str, array.shape)) + " numbers"
+
+
+def _more(rows: np.ndarray) -> str:
+    return f" ({len(rows)} rows are so)" if len(rows) > 1 else ""

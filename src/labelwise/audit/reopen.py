@@ -1,0 +1,78 @@
+"""A finished audit, opened again: its labels with the findings in effect."""
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from labelwise import runs
+from labelwise.audit import findings
+from labelwise.audit.correct import apply_corrections
+from labelwise.labels import LabelTable, Task, read
+from labelwise.runs import RunFolder, read_json, writing
+
+
+def corrected(run: str | PathLike[str]) -> LabelTable:
+    """The audited examples, read from their source again, with corrected labels; for training.
+
+    Raises `ValueError` if the run is not finished, or if the source has changed since.
+    """
+    folder, given = _finished(run)
+    config = folder.config
+    roles = {role: config[role] for role in ("group", "split", "id")}
+    table = read(config["source"], config["labels"], **roles, parents=config["parents"])
+    for task in given.tasks:
+        if table.task(task.name).classes != task.classes or not np.array_equal(
+            table.labels(task.name), given.labels(task.name)
+        ):
+            raise ValueError(
+                f"labels of {task.name!r} in {config['source']} have changed since the audit in {run}; audit again"
+            )
+    return apply_corrections(table, findings.read(folder / runs.ISSUES))
+
+
+def export_corrected(run: str | PathLike[str], file: str | PathLike[str]) -> dict[str, dict[str, int]]:
+    """Write the corrected labels as Parquet or CSV (by the name of `file`), one row an example, in the source's order.
+
+    The columns are `id`, each task (the corrected class, null where it was removed or missing), and each task's label
+    as it was given, `given_TASK`. Needs the run folder alone. Gives how many labels changed by task:
+    {"relabelled": ..., "removed": ...}. Raises `ValueError` if the run is not finished, or for another kind of file.
+    """
+    folder, given = _finished(run)
+    file = Path(file)
+    if file.suffix not in (".parquet", ".csv"):
+        raise ValueError(f"corrected labels are written as .parquet or .csv; got {file.name!r}")
+    table = apply_corrections(given, findings.read(folder / runs.ISSUES))
+    columns: dict[str, Any] = {"id": pa.array(table.ids.tolist(), pa.string())}
+    columns |= {task.name: table.data[task.name] for task in table.tasks}
+    columns |= {f"given_{task.name}": given.data[task.name] for task in given.tasks}
+    with writing(file) as temporary:
+        if file.suffix == ".csv":
+            pa.csv.write_csv(pa.table(columns), temporary)
+        else:
+            pq.write_table(pa.table(columns), temporary)
+    changed = {}
+    for task in table.tasks:
+        before, after = given.labels(task.name), table.labels(task.name)
+        changed[task.name] = {
+            "relabelled": int(((after != before) & (after >= 0)).sum()),
+            "removed": int(((after < 0) & (before >= 0)).sum()),
+        }
+    return changed
+
+
+def _finished(run: str | PathLike[str]) -> tuple[RunFolder, LabelTable]:
+    """The folder and the labels as they were given."""
+    folder = RunFolder(run)
+    if not (folder / runs.ISSUES).is_file():
+        raise ValueError(f"the audit in {run} is not finished; run its command again, it goes on where it was")
+    tasks = [
+        Task(each["name"], classes=tuple(each["counts"]), parent=each["parent"])
+        for each in read_json(folder / "describe.json")["tasks"]
+        if each["kind"] == "single"
+    ]
+    return folder, LabelTable(pq.read_table(folder / runs.LABELS), tuple(tasks), id="id", source=str(run))
