@@ -41,8 +41,7 @@ def test_audit_fit_predict_export(labelwise, tmp_path, irises):
 
     labelwise("predict", fitted["run"], "irises.csv", "--out", "predicted.parquet")
     predicted = pd.read_parquet(tmp_path / "predicted.parquet")
-    shares = predicted.filter(like="species_").filter(regex="setosa|versicolor|virginica")
-    assert np.allclose(shares.sum(axis=1), 1, atol=1e-5)
+    assert np.allclose(np.stack(predicted["species_probabilities"]).sum(axis=1), 1, atol=1e-5)
     assert (predicted["species"] == irises).mean() > 0.85
 
     page = tmp_path / "run" / "report.html"

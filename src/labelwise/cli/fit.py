@@ -37,7 +37,7 @@ def fit(
     import labelwise
     from labelwise import methods, report
     from labelwise.audit import corrected
-    from labelwise.runs import CONFIG, METRICS, read_json, short_hash
+    from labelwise.runs import CONFIG, METRICS, read_json
 
     audited = (Path(source) / CONFIG).is_file()
     if audited:
@@ -49,9 +49,8 @@ def fit(
             source, labels=label or (), group=group, split=split, id=id, parents=common.parents(parent)
         )
     options = common.values(set_)
-    if out is None:
-        known = short_hash(table.fingerprint(table.data.column_names), options, seed, text, vision)
-        out = Path(source) / method if audited else Path("runs") / f"{Path(source).stem}-{method}-{known}"
+    if out is None and audited:
+        out = Path(source) / method
     folder = methods.fit(
         table, method, out, options=options, seed=seed, resume=resume, text=text, vision=vision, quiet=quiet or json
     )
