@@ -187,6 +187,22 @@ def test_autocast_stays_near_full_precision(kind, stacked):
     torch.testing.assert_close(out.outputs["a"].float(), model(inputs).outputs["a"], atol=0.05, rtol=0.05)
 
 
+@pytest.mark.parametrize(("kind", "stacked"), [("dselect-k", True), ("dselect-k-example", False)])
+def test_a_compiled_mixture_gives_the_same_outputs_and_gradients(kind, stacked):
+    torch.manual_seed(0)
+    experts = MLPExperts(5, 3, 5, 4).double() if stacked else linear_experts(5)
+    model = MultiTaskMixture(experts, {"a": make_gate(kind, 5)}, {"a": nn.Linear(4, 2).double()})
+    compiled = torch.compile(model, backend="aot_eager")
+    results = []
+    for inputs in torch.randn(2, 6, 3, dtype=torch.float64):
+        for run in (compiled, model):
+            model.zero_grad()
+            out = run(inputs)
+            (out.outputs["a"].square().sum() + out.penalty).backward()
+            results.append((out.outputs, [p.grad for p in model.parameters()]))
+    torch.testing.assert_close(results[::2], results[1::2])
+
+
 def test_penalty_is_the_sum_over_gates():
     gates = {"a": DSelectK(5, 2, entropy=0.1), "b": DSelectK(5, 1, 3, entropy=0.2), "c": Softmax(5)}
     model = MultiTaskMixture(MLPExperts(5, 3, 4, 4), gates, {task: nn.Linear(4, 1) for task in gates})

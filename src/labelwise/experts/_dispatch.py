@@ -17,7 +17,8 @@ def combine(experts: nn.ModuleList | MLPExperts, inputs: Tensor, weights: Sequen
 
     An expert runs if a static gate gives it weight, or on the rows for which a gate does, once for all gates.
     Others run neither forward nor backward. The gradients of the gates' parameters are nevertheless those of the dense
-    sum, because a gate whose weight is exactly zero is flat there.
+    sum, because a gate whose weight is exactly zero is flat there. An exported graph runs every expert on every row, as
+    it cannot depend on values; `torch.compile` leaves this part to run as it does without.
 
     Args:
         experts: n modules, from `[rows, ...]` to `[rows, ...]`, with outputs of equal shape.
@@ -27,28 +28,40 @@ def combine(experts: nn.ModuleList | MLPExperts, inputs: Tensor, weights: Sequen
     Returns:
         `[batch, ...]` for each gate, in the precision of the experts' outputs.
     """
-    if all(weight.ndim == 1 for weight in weights):
-        return _combine_static(experts, inputs, torch.stack(list(weights)))
+    static = all(weight.ndim == 1 for weight in weights)
+    stacked = torch.stack([weight if static else weight.expand(inputs.shape[0], -1) for weight in weights])
+    if torch.compiler.is_exporting():
+        outputs = _run(experts, inputs, list(range(len(experts))))
+        return _mix_static(outputs, stacked) if static else _mix(outputs, stacked)
+    return _combine_static(experts, inputs, stacked) if static else _combine_by_row(experts, inputs, stacked)
+
+
+# What runs depends on values. A compiler would guess them, and compile anew whenever they change.
+@torch.compiler.disable
+def _combine_static(experts: nn.ModuleList | MLPExperts, inputs: Tensor, weights: Tensor) -> list[Tensor]:
+    # Without any weight one expert still runs, to say what shape the zeros have.
+    chosen = cast(list[int], weights.detach().any(0).nonzero().flatten().tolist()) or [0]
+    return _mix_static(_run(experts, inputs, chosen), _columns(weights, chosen))
+
+
+@torch.compiler.disable
+def _combine_by_row(experts: nn.ModuleList | MLPExperts, inputs: Tensor, stacked: Tensor) -> list[Tensor]:
     rows = len(inputs)
-    stacked = torch.stack([weight.expand(rows, -1) for weight in weights])
     used = stacked.detach() != 0
     needed = used.any(0)
     counts = cast(list[int], needed.sum(0).tolist())
     chosen = [expert for expert, count in enumerate(counts) if count] or [0]
     if not any(counts) or sum(counts) > DENSE_SHARE * rows * len(chosen):
-        return _combine_dense(_run(experts, inputs, chosen), _columns(stacked, chosen))
+        return _mix(_run(experts, inputs, chosen), _columns(stacked, chosen))
     return _combine_rows(_separate(experts), inputs, stacked, used, needed, counts)
 
 
-def _combine_static(experts: nn.ModuleList | MLPExperts, inputs: Tensor, weights: Tensor) -> list[Tensor]:
-    # Without any weight one expert still runs, to say what shape the zeros have.
-    chosen = cast(list[int], weights.detach().any(0).nonzero().flatten().tolist()) or [0]
-    outputs = _run(experts, inputs, chosen)
-    mixed = _columns(weights, chosen).to(outputs.dtype) @ outputs.flatten(1)
+def _mix_static(outputs: Tensor, weights: Tensor) -> list[Tensor]:
+    mixed = weights.to(outputs.dtype) @ outputs.flatten(1)
     return list(mixed.view(len(weights), *outputs.shape[1:]).unbind())
 
 
-def _combine_dense(outputs: Tensor, weights: Tensor) -> list[Tensor]:
+def _mix(outputs: Tensor, weights: Tensor) -> list[Tensor]:
     flat = outputs.reshape(*outputs.shape[:2], outputs.shape[2:].numel())
     mixed = torch.einsum("tbn,nbd->tbd", weights.to(outputs.dtype), flat)
     return list(mixed.reshape(len(weights), *outputs.shape[1:]).unbind())

@@ -1,7 +1,8 @@
 """Networks that share experts under gates."""
 
+import copy
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import pandas as pd
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from labelwise.experts._dispatch import combine
 from labelwise.experts._mlp import MLPExperts
 from labelwise.experts._tasks import ByTask
-from labelwise.gates import Gate, GateOutput, ask
+from labelwise.gates import Fixed, Gate, GateOutput, ask
 
 
 class MixtureOutput(NamedTuple):
@@ -52,6 +53,11 @@ class Mixture(nn.Module):
         said = self.gate(inputs if gate_inputs is None else gate_inputs)
         return combine(self.experts, inputs, [said.weights])[0], said
 
+    def prune(self, threshold: float = 1e-5) -> "Mixture":
+        """A copy with the experts that the static gate uses, and no others; see `MultiTaskMixture.prune`."""
+        experts, (gate,) = _pruned(self.experts, {"": self.gate}, threshold)
+        return Mixture(experts, gate).train(self.training)
+
 
 class MultiTaskMixture(nn.Module):
     """Experts shared by tasks: each task has a gate, which mixes the experts, and a head, which answers from the mix.
@@ -92,6 +98,20 @@ class MultiTaskMixture(nn.Module):
         outputs = {task: self.heads[task](features) for task, features in zip(said, mixed, strict=True)}
         return MixtureOutput(outputs, torch.stack([gate.penalty for gate in said.values()]).sum(), said)
 
+    def prune(self, threshold: float = 1e-5) -> "MultiTaskMixture":
+        """A copy without the experts that no task uses, and with the gates of now made `Fixed`.
+
+        Its outputs are those of this module in eval mode, but for weights up to `threshold`, which become 0. The others
+        stay as they are, so that outputs are equal to rounding if the gates have settled; weights that summed to less
+        than 1 still do. Without gates left to learn, the copy can be trained on, or exported.
+
+        Raises `ValueError` if a gate chooses for each example: then every expert may be needed.
+        """
+        experts, gates = _pruned(self.experts, dict(self.gates.items()), threshold)
+        heads = {task: copy.deepcopy(head) for task, head in self.heads.items()}
+        pruned = MultiTaskMixture(experts, dict(zip(heads, gates, strict=True)), heads)
+        return pruned.train(self.training)
+
     @torch.no_grad()
     def selected(self, gate_inputs: Tensor | None = None, threshold: float = 1e-5) -> pd.DataFrame:
         """Which experts each task uses: a row for each, with its mean weight and the share of examples that use it.
@@ -103,15 +123,9 @@ class MultiTaskMixture(nn.Module):
         Returns:
             Columns `task`, `expert`, `weight`, `share` (1 for a static gate); by task, the largest weight first.
         """
-        training = self.training
-        self.eval()
-        try:
-            said = ask(dict(self.gates.items()), gate_inputs)
-        finally:
-            self.train(training)
         found = []
-        for task, gate in said.items():
-            weights = gate.weights.reshape(-1, gate.weights.shape[-1])
+        for task, weights in _weights(dict(self.gates.items()), gate_inputs).items():
+            weights = weights.reshape(-1, weights.shape[-1])
             means, shares = weights.double().mean(0), (weights > threshold).double().mean(0)
             order = means.argsort(descending=True, stable=True).tolist()
             found += [(task, expert, means[expert].item(), shares[expert].item()) for expert in order if shares[expert]]
@@ -120,6 +134,35 @@ class MultiTaskMixture(nn.Module):
 
 def _bank(experts: MLPExperts | Iterable[nn.Module]) -> MLPExperts | nn.ModuleList:
     return experts if isinstance(experts, MLPExperts | nn.ModuleList) else nn.ModuleList(experts)
+
+
+def _weights(gates: Mapping[str, Gate], inputs: Tensor | None = None) -> dict[str, Tensor]:
+    """What gates say in eval mode, without a trace in them."""
+    quiet = {name: copy.deepcopy(gate).eval() for name, gate in gates.items()}
+    with torch.no_grad():
+        return {name: said.weights for name, said in ask(quiet, inputs).items()}
+
+
+def _pruned(
+    experts: MLPExperts | nn.ModuleList, gates: Mapping[str, Gate], threshold: float
+) -> tuple[MLPExperts | nn.ModuleList, list[Gate]]:
+    for name, gate in gates.items():
+        if gate.in_features is not None:
+            whose = f" of task {name!r}" if name else ""
+            raise ValueError(
+                f"only mixtures with static gates can be pruned; the gate{whose} chooses for each example, from inputs "
+                f"[batch, {gate.in_features}]"
+            )
+    weights = torch.stack([weight.where(weight > threshold, 0) for weight in _weights(gates).values()])
+    chosen = cast(list[int], weights.any(0).nonzero().flatten().tolist()) or [0]
+    fixed: list[Gate] = []
+    for weight in weights[:, chosen]:
+        gate = Fixed([1 / len(chosen)] * len(chosen))
+        gate.weights = weight  # not given above, as they may sum to less than 1 and be in another precision
+        fixed.append(gate)
+    if isinstance(experts, MLPExperts):
+        return experts.only(chosen), fixed
+    return nn.ModuleList(copy.deepcopy(experts[i]) for i in chosen), fixed
 
 
 def _check_number(gate: Gate, number: int, whose: str = "") -> None:

@@ -1,5 +1,6 @@
 """Many small networks of one shape, computed together."""
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 
@@ -59,6 +60,15 @@ class MLPExperts(nn.Module):
                 weight, bias = weight.index_select(0, index), bias.index_select(0, index)
             outputs = self._activate(torch.baddbmm(bias.unsqueeze(1), outputs, weight.mT), layer)
         return outputs
+
+    def only(self, chosen: Sequence[int]) -> "MLPExperts":
+        """A copy with the chosen experts alone."""
+        copied = copy.deepcopy(self)
+        copied.n = len(chosen)
+        for stacked in (copied.weights, copied.biases):
+            for layer, parameter in enumerate(stacked):
+                stacked[layer] = nn.Parameter(parameter.detach()[list(chosen)], parameter.requires_grad)
+        return copied
 
     def separate(self) -> list[Callable[[Tensor], Tensor]]:
         """One function an expert, `[rows, in_features]` to `[rows, out_features]`, for inputs that differ by expert."""
