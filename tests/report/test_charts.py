@@ -26,7 +26,7 @@ DRAWINGS: dict[str, Callable[[str], Any]] = {
     "accuracies": lambda name: charts.accuracies(
         [{"task": name, "model": name, "value": 0.9, "low": 0.8, "high": 0.95, "split": "test"}], "c"
     ),
-    "scores": lambda name: charts.score_histograms({"label": [0, 3, 9, 1]}, {"label": name}, "c"),
+    "scores": lambda name: charts.score_histograms({name: [0, 3, 9, 1]}, "c"),
 }
 
 
@@ -57,9 +57,9 @@ def test_any_name_can_be_drawn(drawing, name: str):
 
 def test_charts_take_their_colours_from_the_page_and_load_nothing(drawing):
     svg = drawing("a")
-    assert set(re.findall(r'(?:fill|stroke)="([^"]*)"', svg)) <= {
-        "none", "transparent", *(f"var(--{c})" for c in ("accent", "second", "third", "ink", "muted", "line", "panel"))
-    }  # fmt: skip
+    names = ("accent", "second", "third", "ink", "muted", "line", "panel", "wash")
+    colours = {"none", "transparent", *(f"var(--{name})" for name in names)}
+    assert set(re.findall(r'(?:fill|stroke)="([^"]*)"', svg)) <= colours
     assert "style=" not in svg
     assert "http" not in svg
     assert "href" not in svg
@@ -86,7 +86,7 @@ def test_zeros_alone_draw_nothing():
     assert charts.class_counts({}, "c", "t") == ""
     assert charts.reliability({"a": [POINTS[0]]}, "c", "t") == ""
     assert charts.learning_curve([{"epoch": 1, "train_loss": None}], "c", "m") == ""
-    assert charts.score_histograms({}, {}, "c") == ""
+    assert charts.score_histograms({}, "c") == ""
     assert charts.sparkline([]) == charts.sparkline([0, 0]) == ""
 
 

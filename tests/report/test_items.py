@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,30 @@ def test_texts_rows_and_sounds(tmp_path: Path):
     assert cells["cells"][:3] == [["length", "3.5"], ["name", "ä"], ["none", None]]
     assert len(cells["cells"]) + cells["more"] == 53
     assert base64.b64decode(sound["data"].removeprefix("data:audio/wav;base64,")) == b"RIFFdata"
+
+
+def sound(rate: int, seconds: float) -> bytes:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        time = np.arange(int(rate * seconds)) / rate
+        file.writeframes((20_000 * np.sin(2 * np.pi * 440 * time)).astype("<i2").tobytes())
+    return buffer.getvalue()
+
+
+def test_a_long_sound_gets_short_and_keeps_its_pitch(tmp_path: Path):
+    short, long = sound(8_000, 0.5), sound(44_100, 10)
+    first, second = items_of(write(tmp_path, [(0, "audio", short), (1, "audio", long)]), [0, 1])
+    assert base64.b64decode(first["data"].partition(",")[2]) == short
+    with wave.open(io.BytesIO(base64.b64decode(second["data"].partition(",")[2]))) as file:
+        rate = file.getframerate()
+        samples = np.frombuffer(file.readframes(file.getnframes()), np.uint8).astype(float) - 128
+    assert len(samples) == items.SECONDS * rate
+    strongest = np.abs(np.fft.rfft(samples)).argmax() / items.SECONDS
+    assert strongest == pytest.approx(440, abs=1)
+    assert samples.max() == pytest.approx(20_000 / 256, abs=2)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,11 @@ def test_findings_are_counted_as_pandas_counts_them(digits_run: Path):
     expected = issues.fillna({"task": "-"}).groupby(["kind", "task"])["example"].agg(["size", "nunique"])
     found = {(c["kind"], c["task"] or "-"): (c["findings"], c["examples"]) for c in facts["counts"]}
     assert found == {key: tuple(row) for key, row in zip(expected.index, expected.to_numpy().tolist(), strict=True)}
-    assert {kind: sum(bins) for kind, bins in facts["scores"].items()} == issues["kind"].value_counts().to_dict()
+    by_kind = issues.groupby("kind")["example"].agg(["size", "nunique"])
+    for kind, figures in facts["kinds"].items():
+        assert (figures["findings"], figures["examples"]) == tuple(by_kind.loc[kind])
+        assert sum(figures["scores"]) == figures["findings"]
+    assert set(facts["kinds"]) == set(by_kind.index)
 
 
 def test_worst_findings_come_first_each_with_its_picture(digits_run: Path):
@@ -85,6 +89,8 @@ def test_models_keep_their_scores_and_name_their_classes(digits_run: Path):
     assert [row["class"] for row in digit["per_class"]] == list("0123456789")
     assert sum(row["support"] for row in digit["per_class"]) == measured["n"]
     assert sum(point["count"] for point in digit["reliability"]) == measured["n"]
+    history = pd.DataFrame(read_json(digits_run / "raw" / "history.json"))
+    assert raw["best_epoch"] == history["epoch"][history["validation_loss"].idxmin()]
     assert raw["experts"]["chosen"] == {"digit": [0, 1], "holes": [1, 2]}
     assert raw["not_shown"] == []
 
@@ -100,9 +106,10 @@ def test_what_comes_first_names_the_numbers(digits_run: Path):
     facts = to_dict(digits_run)
     sentences = [line["text"] for line in facts["glance"]["first"]]
     top = facts["confusion"]["digit"]["pairs"][0]
-    start = f"{facts['confusion']['digit']['total']} labels of digit may be wrong; most often {top['given']} is likely"
+    wrong = next(c for c in facts["findings"]["counts"] if (c["kind"], c["task"]) == ("label", "digit"))["examples"]
+    start = f"{wrong} labels of digit may be wrong; most often {top['given']} is likely {top['suggested']}"
     assert sentences[0].startswith(start)
-    assert "6 rows equal, or almost, a row that has another label." in sentences
+    assert "Rows that equal, or almost equal, one with another label: 6." in sentences
 
 
 @pytest.mark.parametrize(

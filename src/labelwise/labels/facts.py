@@ -72,7 +72,7 @@ def column_statistics(table: LabelTable) -> dict[str, Any]:
     columns = {}
     for column in facts["columns"]:
         name = column.pop("name")
-        for useless in ("position", "idx", "plot_names", "histogram_data"):
+        for useless in ("position", "idx", "plot_names"):
             column.pop(useless, None)
         columns[name] = column
     return {"rows": len(data), "sampled": sampled, "columns": columns}

@@ -58,8 +58,8 @@ def _bars(ranked: Sequence[tuple[str, int]]) -> Any:
     bars = base.mark_bar(color="var(--accent)", cornerRadiusEnd=2, height={"band": 0.72}).encode(
         x2=alt.datum(0.5), description="class:N"
     )
-    numbers = base.mark_text(align="left", dx=4, color="var(--ink)", fontSize=11).encode(text="count:N")
-    return (bars + numbers).properties(width=WIDTH - 90, height=max(60, 21 * len(values)))
+    numbers = base.mark_text(align="left", dx=4, color="var(--ink)", fontSize=12.5).encode(text="count:N")
+    return (bars + numbers).properties(width=WIDTH - 120, height=max(60, 21 * len(values)))
 
 
 def _ranked_curve(counts: Sequence[int]) -> Any:
@@ -83,7 +83,7 @@ def _ranked_curve(counts: Sequence[int]) -> Any:
     if present[-1] < RARE <= present[0]:
         mark = alt.Chart(alt.InlineData(values=[{"rows": RARE, "text": f"{RARE} rows"}])).encode(y="rows:Q")
         chart += mark.mark_rule(color="var(--second)", strokeDash=[4, 3])
-        chart += mark.mark_text(color="var(--second)", align="left", dx=4, dy=-6, fontSize=11).encode(
+        chart += mark.mark_text(color="var(--second)", align="left", dx=4, dy=-6, fontSize=12.5).encode(
             text="text:N", x=alt.value(0)
         )
     return chart.properties(width=WIDTH, height=230)
@@ -166,8 +166,9 @@ def _cells(base: Any, text: str, side: int) -> Any:
     cells = base.mark_rect(color="var(--accent)", cornerRadius=3, stroke="var(--panel)", strokeWidth=1).encode(
         opacity=alt.Opacity("strength:Q", scale=None, legend=None), description="what:N"
     )
-    numbers = base.mark_text(fontSize=11 if side > 20 else 9, color="var(--ink)").encode(text=text)
-    return cells + numbers
+    numbers = base.mark_text(fontSize=12.5 if side > 20 else 10, color="var(--ink)").encode(text=text)
+    # The ground shows the extent of the table where cells are empty.
+    return (cells + numbers).properties(view=alt.ViewBackground(fill="var(--wash)", stroke=None, cornerRadius=4))
 
 
 def reliability(series: Mapping[str, Sequence[Mapping[str, Any]]], name: str, task: str) -> Markup:
@@ -208,7 +209,7 @@ def reliability(series: Mapping[str, Sequence[Mapping[str, Any]]], name: str, ta
 
 
 def learning_curve(history: Sequence[Mapping[str, Any]], name: str, model: str) -> Markup:
-    """Loss by epoch, in training (solid) and validation (dashed)."""
+    """Loss by epoch, in training (solid) and validation (dashed), each with a mark where it is lowest."""
     names = {"train_loss": "training", "validation_loss": "validation"}
     values = [
         {
@@ -232,10 +233,10 @@ def learning_curve(history: Sequence[Mapping[str, Any]], name: str, model: str) 
     lines = base.mark_line(strokeWidth=2).encode(
         strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(domain=parts, range=list(_DASHES)), legend=None)
     )
-    last = {part: [value for value in values if value["series"] == part][-1] for part in parts}
-    dots = alt.Chart(alt.InlineData(values=list(last.values()))).mark_point(filled=True, size=45)
+    lowest = {part: min((v for v in values if v["series"] == part), key=lambda value: value["loss"]) for part in parts}
+    dots = alt.Chart(alt.InlineData(values=list(lowest.values()))).mark_point(filled=True, size=55, opacity=1)
     dots = dots.encode(x="epoch:Q", y="loss:Q", color=_colour(parts), shape=_shape(parts), description="what:N")
-    ending = "; ".join(f"{part} ends at {value['loss']:.3g}" for part, value in last.items())
+    ending = "; ".join(f"{part} is lowest at epoch {v['epoch']} with {v['loss']:.3g}" for part, v in lowest.items())
     chart = (lines + dots).properties(width=WIDTH, height=220)
     return _finish(chart, name, f"Learning curve of {model} over {len(history)} epochs: {ending}.")
 
@@ -279,10 +280,10 @@ def accuracies(rows: Sequence[Mapping[str, Any]], name: str) -> Markup:
     return _finish((lines + points).properties(width=WIDTH, height=height), name, label)
 
 
-def score_histograms(histograms: Mapping[str, Sequence[int]], titles: Mapping[str, str], name: str) -> Markup:
-    """How the scores of each kind of finding spread from 0 to 1, a row a kind, each on its own height."""
+def score_histograms(histograms: Mapping[str, Sequence[int]], name: str) -> Markup:
+    """How scores spread from 0 to 1: equal bins counted, by the title of the row, each row on its own height."""
     charts = []
-    for at, (kind, counts) in enumerate(histograms.items()):
+    for at, (title, counts) in enumerate(histograms.items()):
         bins = len(counts)
         values = [
             {
@@ -309,12 +310,12 @@ def score_histograms(histograms: Mapping[str, Sequence[int]], titles: Mapping[st
             ).properties(
                 width=WIDTH,
                 height=62,
-                title=alt.Title(titles[kind], anchor="start", color="var(--ink)", fontSize=12, fontWeight=500),
+                title=alt.Title(title, anchor="start", color="var(--ink)", fontSize=13.5, fontWeight=500),
             )
         )
     if not charts:
         return Markup("")
-    label = f"Histograms of finding scores by kind: {', '.join(titles[kind] for kind in histograms)}."
+    label = f"Histograms of finding scores by kind: {', '.join(histograms)}."
     return _finish(alt.vconcat(*charts, spacing=10), name, label)
 
 
@@ -336,7 +337,7 @@ def sparkline(counts: Sequence[int]) -> Markup:
 
 
 def _finish(chart: Any, name: str, label: str) -> Markup:
-    titles = {"titleColor": "var(--muted)", "titleFontSize": 11, "titleFontWeight": "normal", "labelFontSize": 11}
+    titles = {"titleColor": "var(--muted)", "titleFontSize": 12.5, "titleFontWeight": "normal", "labelFontSize": 12.5}
     return draw(chart.configure_axis(**titles).configure_axisY(titlePadding=8), name, label)
 
 
@@ -350,7 +351,7 @@ def _named_axis(names: Sequence[str], **options: Any) -> alt.Axis:
     # As JSON, a name is one string literal of Vega's expression language, whatever it holds.
     labels = f"{json.dumps(list(names))}[datum.value]"
     return alt.Axis(
-        labelExpr=labels, **{**_QUIET, "grid": False, "labelColor": "var(--ink)", "labelLimit": 150, **options}
+        labelExpr=labels, **{**_QUIET, "grid": False, "labelColor": "var(--ink)", "labelLimit": 140, **options}
     )
 
 
@@ -373,7 +374,7 @@ def _listed(names: Mapping[str, Any]) -> str:
 
 def _legend() -> alt.Legend:
     return alt.Legend(
-        title=None, orient="top", labelColor="var(--ink)", symbolSize=70, symbolStrokeWidth=0, labelFontSize=11
+        title=None, orient="top", labelColor="var(--ink)", symbolSize=70, symbolStrokeWidth=0, labelFontSize=12.5
     )
 
 

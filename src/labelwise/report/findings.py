@@ -39,16 +39,24 @@ def findings_facts(folder: Path) -> dict[str, Any]:
     shown = _worst(frame, WORST)
     not_shown: list[dict[str, Any]] = []
     items = attempt(not_shown, "items", lambda: items_of(folder, shown["example"].tolist())) or [None] * len(shown)
+    by_kind = {kind: frame[frame["kind"] == kind] for kind in _kinds(frame)}
     groups = frame.groupby(["kind", "task"], sort=False, dropna=False)["example"].agg(["size", "nunique"])
     return {
         "total": len(frame),
         "examples": int(frame["example"].nunique()),
-        "kinds": {kind: _title(kind) for kind in _kinds(frame)},
+        "kinds": {
+            kind: {
+                "title": TITLES.get(kind, kind.replace("_", " ").capitalize()),
+                "findings": len(rows),
+                "examples": int(rows["example"].nunique()),
+                "scores": _histogram(rows["score"]),
+            }
+            for kind, rows in by_kind.items()
+        },
         "counts": [
             {"kind": kind, "task": clip(task, NAME), "findings": int(size), "examples": int(unique)}
             for (kind, task), (size, unique) in zip(groups.index, groups.to_numpy(), strict=True)
         ],
-        "scores": {kind: _histogram(frame.loc[frame["kind"] == kind, "score"]) for kind in _kinds(frame)},
         "worst": [_finding(row, item) for row, item in zip(shown.to_dict(orient="records"), items, strict=True)],
         "not_shown": not_shown,
     }
@@ -92,11 +100,8 @@ def confusion_facts(folder: Path, classes: dict[str, list[str]]) -> dict[str, An
             "classes": list(place) if matrix is not None else [],
             "matrix": matrix,
         }
-    return facts
-
-
-def _title(kind: str) -> str:
-    return TITLES.get(kind, kind.replace("_", " ").capitalize())
+    known = [task for task in classes if task in facts]
+    return {task: facts[task] for task in [*known, *(task for task in facts if task not in known)]}
 
 
 def _kinds(frame: pd.DataFrame) -> list[str]:

@@ -1,6 +1,5 @@
 """The figures to read first, and what to look at first."""
 
-from collections import Counter
 from typing import Any
 
 FIRST = 7  # sentences at most
@@ -35,14 +34,11 @@ def _audited(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flagged(findings: dict[str, Any], rows: int | None) -> dict[str, Any]:
-    by_kind: Counter[str] = Counter()
-    for count in findings["counts"]:
-        by_kind[count["kind"]] += count["findings"]
     return {
         "findings": findings["total"],
         "examples": findings["examples"],
         "share": findings["examples"] / rows if rows else None,
-        "by_kind": {kind: by_kind[kind] for kind in findings["kinds"]},
+        "by_kind": {kind: figures["findings"] for kind, figures in findings["kinds"].items()},
     }
 
 
@@ -87,23 +83,23 @@ def _first(facts: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def _wrong(facts: dict[str, Any]) -> list[str]:
-    counts = (facts["findings"] or {}).get("counts", [])
-    number = {kind: sum(c["examples"] for c in counts if c["kind"] == kind) for kind in {c["kind"] for c in counts}}
+    findings = facts["findings"] or {"counts": [], "kinds": {}}
+    number = {kind: figures["examples"] for kind, figures in findings["kinds"].items()}
     sentences = []
     if number.get("taxonomy"):
-        sentences.append(
-            f"{_many(number['taxonomy'], 'row')} break the tree of labels: one of the labels must be wrong."
-        )
+        sentences.append(f"Rows whose labels contradict each other, so that one must be wrong: {number['taxonomy']:,}.")
     for task, confusion in (facts["confusion"] or {}).items():
-        top = confusion["pairs"][0]
-        times = "once" if top["count"] == 1 else f"{top['count']:,} times"
-        sentences.append(
-            f"{_many(confusion['total'], 'label')} of {task} may be wrong; most often {top['given']} is likely "
-            f"{top['suggested']} ({times})."
-        )
+        wrong = sum(c["examples"] for c in findings["counts"] if c["kind"] == "label" and c["task"] == task)
+        if wrong:
+            top = confusion["pairs"][0]
+            times = "once" if top["count"] == 1 else f"{top['count']:,} times"
+            sentences.append(
+                f"{_many(wrong, 'label')} of {task} may be wrong; most often {top['given']} is likely "
+                f"{top['suggested']} ({times})."
+            )
     duplicates = number.get("duplicate", 0) + number.get("near_duplicate", 0)
     if duplicates:
-        sentences.append(f"{_many(duplicates, 'row')} equal, or almost, a row that has another label.")
+        sentences.append(f"Rows that equal, or almost equal, one with another label: {duplicates:,}.")
     if number.get("unreadable"):
         sentences.append(f"{_many(number['unreadable'], 'example')} could not be read and took no part in training.")
     return sentences

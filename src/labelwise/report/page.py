@@ -81,7 +81,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=_number, percent=_percent, decimal=_decimal)
+    environment.filters.update(number=_number, figure=_figure, percent=_percent, decimal=_decimal)
     environment.globals.update(charts=charts, titles=SECTIONS, first_page=FIRST_PAGE, table_rows=TABLE_ROWS)
     return environment
 
@@ -111,6 +111,11 @@ def _embedded(facts: dict[str, Any]) -> Markup:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
+
+
+def _figure(value: float | None) -> str:
+    """Four digits that count, or all before the point."""
+    return "–" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _percent(value: float | None, digits: int = 1) -> str:

@@ -10,6 +10,8 @@ from markupsafe import Markup
 SCALE = 1.2  # a chart is drawn small, so that its text stays readable when a phone shrinks it, and shown larger
 WIDE = 540  # pixels from which a chart keeps its size and scrolls where it does not fit
 
+TEXT = 0.88  # the page's font may be wider than the one that Vega lays out with, so text is drawn smaller than that
+
 _NUMBER = re.compile(r"-?\d+\.\d{2,}")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _NAMESPACE = "{http://www.w3.org/2000/svg}"
@@ -63,7 +65,7 @@ def _tidy(element: ElementTree.Element, name: str) -> str:
     if element.get("role") == "graphics-symbol" and tag not in ("g", "text") and element.get("aria-label"):
         inner = f"<title>{Markup.escape(element.get('aria-label'))}</title>{inner}"
     attributes = "".join(
-        f' {key}="{Markup.escape(_short(value, name if key in ("id", "clip-path") else None))}"'
+        f' {key}="{Markup.escape(_value(key, value, name))}"'
         for key, value in element.items()
         if key in _ATTRIBUTES and (key, value) != ("opacity", "1")
     )
@@ -72,8 +74,11 @@ def _tidy(element: ElementTree.Element, name: str) -> str:
     return f"<{tag}{attributes}>{inner}</{tag}>"
 
 
-def _short(value: str, name: str | None) -> str:
-    if name is not None:
-        referred = _REFERENCE.fullmatch(value)
-        return f"url(#{name}-{referred[1]})" if referred else f"{name}-{value}"
+def _value(key: str, value: str, name: str) -> str:
+    if key == "font-size":
+        return f"{TEXT * float(value.removesuffix('px')):.1f}px"
+    if key == "id":
+        return f"{name}-{value}"
+    if key == "clip-path":
+        return _REFERENCE.sub(rf"url(#{name}-\1)", value)
     return _NUMBER.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), value)

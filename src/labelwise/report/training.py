@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,8 @@ PROBABILITIES = "probabilities"
 def models_facts(run: RunFolder) -> list[dict[str, Any]]:
     """What is known of each trained model of a run; raises `Missing` if it has none.
 
-    Each is `{"name", "method", "options", "epochs", "tasks", "history", "experts", "not_shown"}`; the parts whose files
-    are missing or broken are None, and `not_shown` says why.
+    Each is `{"name", "method", "options", "epochs", "tasks", "history", "best_epoch", "experts", "not_shown"}`; the
+    parts whose files are missing or broken are None, and `not_shown` says why.
     """
     models = run.models()
     if not models:
@@ -35,7 +36,7 @@ def cross_fit_facts(folder: Path, classes: dict[str, list[str]], seed: int = 0) 
     `classes` are the class names of each task, in the order of the columns of `probabilities/TASK.npy`; `seed` is that
     of the bootstrap. Raises `Missing` if the audit kept no probabilities.
     """
-    found = {task: folder / PROBABILITIES / f"{task}.npy" for task in classes}
+    found = {task: folder / PROBABILITIES / f"{quote(task, safe=' ')}.npy" for task in classes}
     found = {task: path for task, path in found.items() if path.is_file()}
     if not found:
         raise Missing(f"this run has no {PROBABILITIES}/")
@@ -56,7 +57,7 @@ def _out_of_fold(path: Path, codes: np.ndarray, classes: list[str], seed: int) -
     if probabilities.ndim == 3:
         probabilities = probabilities.mean(axis=0, dtype=np.float64)
     scores = classification_scores(codes, probabilities, seed=seed)
-    return _scores("given labels", scores, classes) | {"reliability": reliability(codes, probabilities)}
+    return _scores("given labels, out of fold", scores, classes) | {"reliability": reliability(codes, probabilities)}
 
 
 def _codes(labels: pd.Series, classes: list[str]) -> np.ndarray:
@@ -88,7 +89,8 @@ def _model(name: str, folder: Path) -> dict[str, Any]:
         "options": config.get("options") or {},
         "epochs": metrics.get("epochs"),
         "tasks": tasks,
-        "history": attempt(not_shown, "learning curve", lambda: _history(folder)),
+        "history": (history := attempt(not_shown, "learning curve", lambda: _history(folder))),
+        "best_epoch": _best_epoch(history or []),
         "experts": attempt(not_shown, "experts", lambda: _experts(metrics)),
         "not_shown": not_shown,
     }
@@ -132,6 +134,12 @@ def _history(folder: Path) -> list[dict[str, Any]] | None:
     if not isinstance(history, list) or not all(isinstance(row, dict) and "epoch" in row for row in history):
         raise ValueError(f"{HISTORY} should be a list of epochs")
     return history or None
+
+
+def _best_epoch(history: list[dict[str, Any]]) -> int | None:
+    """The epoch of the lowest validation loss, whose weights are kept."""
+    measured = [row for row in history if isinstance(row.get("validation_loss"), (int, float))]
+    return min(measured, key=lambda row: row["validation_loss"])["epoch"] if measured else None
 
 
 def _experts(metrics: dict[str, Any]) -> dict[str, Any] | None:
