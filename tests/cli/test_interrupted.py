@@ -80,7 +80,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_afterwards(tmp_path, enviro
 
     def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 
     words = ["audit", "iris", "--folds", "3", "--quiet", "--out", "run"]
     process = start(words, tmp_path, environment, preexec_fn=limit)
