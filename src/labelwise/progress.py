@@ -3,9 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-
-Advance = Callable[..., None]
-"""Called without argument after a step, or with the number of steps done since the last call."""
+Advance = Callable[..., None]  # without argument after a step, or with the number of steps done since the last call
 
 
 @contextmanager
