@@ -147,6 +147,12 @@ def test_in_sample_probabilities_are_noted():
     assert any("look in-sample" in note for note in read_json(run / "notes.json"))
 
 
+def test_weak_models_are_noted():
+    random = make().with_labels("fine", np.random.default_rng(0).integers(0, 3, 120))
+    _, run = audit(random)
+    assert any("The models predict only" in note and "'fine'" in note for note in read_json(run / "notes.json"))
+
+
 def test_labels_alone_tell_contradictions():
     findings, run = audit(make(), labels_only=True)
     assert findings["kind"].unique().tolist() == ["taxonomy"]

@@ -27,6 +27,8 @@ from labelwise.audit.wrong_labels import label_findings, label_metrics, wrong_la
 from labelwise.labels import LabelTable, column_statistics, describe
 from labelwise.runs import RunFolder, short_hash, write_json, writing
 
+_WEAK = 0.7  # accuracy of models out of sample
+
 
 class Audit(NamedTuple):
     """What an audit found (`labelwise.audit.Finding` names the columns), and the run folder that holds everything."""
@@ -130,6 +132,7 @@ def run_audit(
         means[name] = verdict.probability
         found.extend(label_findings(table.task(name), labels, verdict))
         measured[name] = label_metrics(labels, verdict)
+        notes.extend(_if_weak(name, measured[name]["accuracy_out_of_sample"]))
     found.extend(taxonomy_findings(table, means))
     same_label = None
     if not labels_only:
@@ -239,6 +242,16 @@ def _without(table: LabelTable, unreadable: Mapping[int, str]) -> LabelTable:
             labels[rows] = -1
             table = table.with_labels(task.name, labels)
     return replace(table, unreadable=dict(unreadable))
+
+
+def _if_weak(task: str, accuracy: float) -> list[str]:
+    """What to know of findings by models that are often wrong themselves."""
+    if accuracy >= _WEAK:
+        return []
+    return [
+        f"The models predict only {accuracy:.0%} of the labels of {task!r}, so many of its findings tell of the models "
+        "and not of the labels: read them from the top, or bring better features (a vision or text model, embeddings)."
+    ]
 
 
 def _duplicates(
