@@ -111,14 +111,15 @@ def _kinds(frame: pd.DataFrame) -> list[str]:
 
 
 def _worst(frame: pd.DataFrame, limit: int) -> pd.DataFrame:
-    """The `limit` worst findings, worst first, taken in turn from each kind and task.
+    """At most `limit` findings, kind after kind, worst first in each, taken in turn from each kind and task.
 
-    Scores are comparable within a detector only, so a detector with many findings must not crowd out another.
+    Scores are comparable within a detector only, so they do not order kinds, and a detector with many findings must not
+    crowd out another.
     """
-    if len(frame) <= limit:
-        return frame
     rank = frame.groupby(["kind", "task"], dropna=False).cumcount()
-    return frame.loc[rank.sort_values(kind="stable").index[:limit]].sort_index()
+    kept = frame.loc[rank.sort_values(kind="stable").index[:limit]].sort_index()
+    order = {kind: place for place, kind in enumerate(_kinds(frame))}
+    return kept.sort_values("kind", key=lambda kinds: kinds.map(order), kind="stable")
 
 
 def _histogram(scores: pd.Series) -> list[int]:

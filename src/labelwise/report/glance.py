@@ -94,8 +94,8 @@ def _wrong(facts: dict[str, Any]) -> list[str]:
             top = confusion["pairs"][0]
             times = "once" if top["count"] == 1 else f"{top['count']:,} times"
             sentences.append(
-                f"{_many(wrong, 'label')} of {task} may be wrong; most often {top['given']} is likely "
-                f"{top['suggested']} ({times})."
+                f"{_many(wrong, 'label')} of {task} may be wrong; most often “{top['given']}” is likely "
+                f"“{top['suggested']}” ({times})."
             )
     duplicates = number.get("duplicate", 0) + number.get("near_duplicate", 0)
     if duplicates:

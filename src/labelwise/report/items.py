@@ -77,9 +77,9 @@ def _item(kind: str, content: bytes) -> dict[str, Any]:
 
 
 def _picture(content: bytes) -> dict[str, Any]:
-    with Image.open(io.BytesIO(content)) as picture:
+    with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
         width, height = picture.size
-        if picture.format == "PNG" and len(content) <= KEEP:
+        if len(content) <= KEEP:
             picture.load()  # a truncated picture is found out here
             return {"kind": "image", "data": _data_uri("image/png", content), "width": width, "height": height}
         small = picture.convert("RGB")
