@@ -111,5 +111,6 @@ def _show(measured: dict[str, Any], facts: dict[str, Any]) -> None:
         for task in facts["tasks"]
     ]
     common.table(f"{facts['source']}: {facts['rows']} rows", columns, rows)
+    common.say("rare: classes of fewer than 10 rows; wrong: estimated share of wrong labels\n")
     if measured["by_kind"]:
         common.table("findings", ("kind", "number"), list(measured["by_kind"].items()))

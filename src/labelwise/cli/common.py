@@ -106,11 +106,12 @@ def values(pairs: Sequence[str] | None) -> dict[str, Any]:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table; numbers stand to the right, None is shown as a dash."""
+    from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    drawn = Table(title=escape(title), title_justify="left", header_style="bold")
+    drawn = Table(title=escape(title), title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         numeric = rows and all(isinstance(row[index], int | float) or row[index] is None for row in rows)
         drawn.add_column(escape(column), justify="right" if numeric else "left")
@@ -132,4 +133,6 @@ def print_json(result: Any) -> None:
 def _shown(value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.3f}" if abs(value) < 100 else f"{value:.0f}"
+    return str(value)
