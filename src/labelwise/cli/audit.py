@@ -85,17 +85,7 @@ def _models(table: Any, names: list[str] | None) -> dict[str, Any] | None:
 
 
 def _show(measured: dict[str, Any], facts: dict[str, Any]) -> None:
-    columns = (
-        "task",
-        "parent",
-        "classes",
-        "labelled",
-        "missing",
-        "imbalance",
-        "classes < 10",
-        "flagged",
-        "est. errors",
-    )
+    columns = ("task", "in", "classes", "labels", "missing", "imbalance", "rare", "flagged", "wrong")
     rows = [
         (
             task["name"],
