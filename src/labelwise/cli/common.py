@@ -111,7 +111,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     from rich.markup import escape
     from rich.table import Table
 
-    drawn = Table(title=escape(title), title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    looks: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "collapse_padding": True}
+    drawn = Table(title=escape(title), title_justify="left", header_style="bold", **looks)
     for index, column in enumerate(columns):
         numeric = rows and all(isinstance(row[index], int | float) or row[index] is None for row in rows)
         drawn.add_column(escape(column), justify="right" if numeric else "left")

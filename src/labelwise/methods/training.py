@@ -73,8 +73,8 @@ def train(
 
     With `validation` rows, the method ends with the weights of the lowest validation loss among those epochs where it
     was settled (else among all); without, with the last weights. It is left in eval mode. Gives the history, a
-    dictionary an epoch: `epoch` (from 1), `train_loss`, and with validation rows `validation_loss` and
-    `validation_accuracy` (by task).
+    dictionary an epoch: `epoch` (from 1), `train_loss`, and with validation rows `validation_loss`,
+    `validation_accuracy` (by task) and `settled`.
 
     If `checkpoint` names a file, the state is kept there every few seconds at the end of an epoch; if that file is
     there already, training goes on from it, and ends with the same bits as an undisturbed run. `title` is that of the
@@ -218,7 +218,7 @@ class _Watch(Callback):
             self.worse += 1
         method.train()
         accuracy = {name: _accuracy(logits[name], labels) for name, labels in self.labels.items()}
-        return {"validation_loss": loss, "validation_accuracy": accuracy}
+        return {"validation_loss": loss, "validation_accuracy": accuracy, "settled": settled}
 
 
 def _accuracy(logits: Tensor, labels: Tensor) -> float | None:

@@ -137,9 +137,10 @@ def _history(folder: Path) -> list[dict[str, Any]] | None:
 
 
 def _best_epoch(history: list[dict[str, Any]]) -> int | None:
-    """The epoch of the lowest validation loss, whose weights are kept."""
+    """The epoch whose weights are kept: of the lowest validation loss, among those where the method was settled."""
     measured = [row for row in history if isinstance(row.get("validation_loss"), (int, float))]
-    return min(measured, key=lambda row: row["validation_loss"])["epoch"] if measured else None
+    kept = min(measured, key=lambda row: (not row.get("settled", True), row["validation_loss"]), default=None)
+    return kept["epoch"] if kept else None
 
 
 def _experts(metrics: dict[str, Any]) -> dict[str, Any] | None:
