@@ -42,7 +42,7 @@ class DSelectKMethod(Method):
         "Hazimeh et al., DSelect-k: Differentiable Selection in the Mixture of Experts, NeurIPS 2021, arXiv 2106.03760"
     )
     card = "dselect-k"
-    bench = "two-tasks"
+    bench = "frog-calls"
 
     def __init__(
         self,

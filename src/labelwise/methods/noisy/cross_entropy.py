@@ -20,7 +20,7 @@ class CrossEntropy(Method):
         weight_decay: pull of weights towards zero a step, relative to the learning rate, >= 0.
     """
 
-    bench = "two-tasks"
+    bench = "frog-calls"
 
     def __init__(
         self,
