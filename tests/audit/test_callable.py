@@ -23,7 +23,7 @@ def test_the_package_is_a_module_and_can_be_called():
     [
         "import labelwise",
         "from labelwise.audit import cross_fit\nimport labelwise",
-        "import labelwise.audit.necv, labelwise",
+        "import labelwise.audit.votes, labelwise",
     ],
 )
 def test_the_order_of_imports_does_not_matter(imports):
@@ -32,7 +32,7 @@ def test_the_order_of_imports_does_not_matter(imports):
 
 
 def test_worker_processes_do_without_torch():
-    code = "import sys, labelwise.audit.cross_fit\nassert 'torch' not in sys.modules"
+    code = "import sys, labelwise.audit.cross_fitting\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

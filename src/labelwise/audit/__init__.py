@@ -14,12 +14,12 @@ from labelwise.audit.confident import (
     label_quality,
 )
 from labelwise.audit.correct import apply_corrections
-from labelwise.audit.cross_fit import cross_fit
+from labelwise.audit.cross_fitting import cross_fit
 from labelwise.audit.ensemble import default_models
 from labelwise.audit.findings import Finding
-from labelwise.audit.necv import Vote, necv
 from labelwise.audit.pipeline import Audit, run_audit
 from labelwise.audit.reopen import corrected, export_corrected
+from labelwise.audit.votes import Vote, necv
 
 __all__ = [
     "Audit",

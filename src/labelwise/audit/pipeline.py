@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from labelwise import runs
 from labelwise.audit import arrays, findings
-from labelwise.audit.cross_fit import check_classes, cross_fit, named_models
+from labelwise.audit.cross_fitting import check_classes, cross_fit, named_models
 from labelwise.audit.duplicates import duplicate_findings, find_twins, repeated
 from labelwise.audit.findings import Finding
 from labelwise.audit.items import MOST, write_items

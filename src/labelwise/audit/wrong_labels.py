@@ -7,7 +7,7 @@ import numpy as np
 
 from labelwise.audit.confident import estimate_joint, find_label_issues, label_quality
 from labelwise.audit.findings import Finding
-from labelwise.audit.necv import Vote, necv
+from labelwise.audit.votes import Vote, necv
 from labelwise.labels import Task
 
 _IMPROBABLE = 0.25  # of the mean probability of given labels

@@ -4,7 +4,7 @@ from labelwise.labels.data import data_path, fetch_data, known_data
 from labelwise.labels.facts import column_statistics, describe
 from labelwise.labels.nesting import contradictions, find_parents
 from labelwise.labels.noise import plant
-from labelwise.labels.read import bundled, read
+from labelwise.labels.reading import bundled, read
 from labelwise.labels.splits import folds, split
 from labelwise.labels.table import LabelTable
 from labelwise.labels.task import Task

@@ -2,8 +2,8 @@
 
 from labelwise.models.audio import AudioEncoder
 from labelwise.models.backbones import MLP, SmallCNN, backbone_for
-from labelwise.models.encode import choose_encoder, encode, encoder_from_state
 from labelwise.models.encoder import Encoded, Encoder
+from labelwise.models.encoding import choose_encoder, encode, encoder_from_state
 from labelwise.models.pixels import PixelEncoder
 from labelwise.models.tabular import TabularEncoder
 from labelwise.models.text import TextEncoder

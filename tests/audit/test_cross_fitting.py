@@ -9,7 +9,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from labelwise import labels
 from labelwise.audit import cross_fit, default_models
-from labelwise.audit.cross_fit import _fit_part
+from labelwise.audit.cross_fitting import _fit_part
 from labelwise.labels import LabelTable, Task, bundled
 
 
