@@ -41,7 +41,7 @@ class Mixture(nn.Module):
 
     def __init__(self, experts: MLPExperts | Iterable[nn.Module], gate: Gate):
         super().__init__()
-        self.experts = _bank(experts)
+        self.experts = bank(experts)
         self.gate = gate
         _check_number(gate, len(self.experts))
 
@@ -82,7 +82,7 @@ class MultiTaskMixture(nn.Module):
         super().__init__()
         if not gates or set(gates) != set(heads):
             raise ValueError(f"gates and heads must name the same tasks; got {sorted(gates)} and {sorted(heads)}")
-        self.experts = _bank(experts)
+        self.experts = bank(experts)
         self.gates = ByTask(gates)
         self.heads = ByTask(heads)
         for task, gate in self.gates.items():
@@ -132,7 +132,8 @@ class MultiTaskMixture(nn.Module):
         return pd.DataFrame(found, columns=["task", "expert", "weight", "share"])
 
 
-def _bank(experts: MLPExperts | Iterable[nn.Module]) -> MLPExperts | nn.ModuleList:
+def bank(experts: MLPExperts | Iterable[nn.Module]) -> MLPExperts | nn.ModuleList:
+    """Experts as a module."""
     return experts if isinstance(experts, MLPExperts | nn.ModuleList) else nn.ModuleList(experts)
 
 

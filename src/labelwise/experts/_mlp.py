@@ -86,7 +86,7 @@ class MLPExperts(nn.Module):
         return expert
 
     def _activate(self, outputs: Tensor, layer: int) -> Tensor:
-        return outputs if layer == len(self.weights) - 1 and not self.activate_output else outputs.relu()
+        return outputs if layer == len(self.weights) - 1 and not self.activate_output else outputs.relu_()
 
     def extra_repr(self) -> str:
         """What `print` shows of the experts."""
