@@ -17,11 +17,16 @@ def make(kind: int, n: int) -> Gate:
         lambda: Softmax(n, 3),
         lambda: TopK(n, 1),
         lambda: Fixed(torch.eye(n)[0]),
+        lambda: DSelectK(n, 2, gamma=LinearRamp(0.0, 2, start=1.0), entropy=0.5),
+        lambda: DSelectK(n, 2, 3, gamma=LinearRamp(0.5, 5, start=1.0)),
+        lambda: DSelectK(n, 2, 3, permute=True, permute_steps=2),
+        lambda: DSelectK(n, 2, permute=True, permute_steps=9, entropy=0.5),
+        lambda: DSelectK(n, 2, permute=True).eval(),
     ][kind]()
 
 
 @given(
-    kinds=st.lists(st.integers(0, 9), min_size=1, max_size=8),
+    kinds=st.lists(st.integers(0, 14), min_size=1, max_size=8),
     n=st.integers(1, 9),
     batch=st.integers(0, 4),
     seed=st.integers(0, 99),

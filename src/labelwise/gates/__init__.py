@@ -5,11 +5,15 @@ from labelwise.gates._base import Gate, GateOutput
 from labelwise.gates._dselect_k import DSelectK
 from labelwise.gates._fixed import Fixed
 from labelwise.gates._logits import Softmax, TopK
+from labelwise.gates._permutation import ExpertPermutation
 from labelwise.gates._random import GumbelSoftmax, NoisyTopK
 from labelwise.gates._schedules import LinearRamp
+from labelwise.gates._sparse import Entmax, Sparsemax
 
 __all__ = [
     "DSelectK",
+    "Entmax",
+    "ExpertPermutation",
     "Fixed",
     "Gate",
     "GateOutput",
@@ -17,6 +21,7 @@ __all__ = [
     "LinearRamp",
     "NoisyTopK",
     "Softmax",
+    "Sparsemax",
     "TopK",
     "ask",
 ]

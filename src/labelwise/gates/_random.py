@@ -1,7 +1,5 @@
 """Gates that try experts at random while they learn."""
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +7,7 @@ from torch import Tensor, nn
 from labelwise.functional import top_k_softmax
 from labelwise.gates._base import GateOutput
 from labelwise.gates._logits import LogitGate
+from labelwise.gates._schedules import Schedule, at
 
 
 class NoisyTopK(LogitGate):
@@ -95,7 +94,7 @@ class GumbelSoftmax(LogitGate):
         self,
         n_experts: int,
         in_features: int | None = None,
-        temperature: float | Callable[[int], float] = 1.0,
+        temperature: Schedule = 1.0,
     ):
         super().__init__(n_experts, in_features)
         self.temperature = temperature
@@ -110,7 +109,7 @@ class GumbelSoftmax(LogitGate):
             weights = F.one_hot(logits.argmax(-1), self.n_experts).to(logits.dtype)
             return GateOutput(weights, weights.new_zeros(()))
         self.step += 1
-        temperature = self.temperature(int(self.step)) if callable(self.temperature) else self.temperature
+        temperature = at(self.temperature, int(self.step)) if callable(self.temperature) else self.temperature
         _check_temperature(temperature)
         # The logarithm of an exponential variable is a negative Gumbel variable; a draw of exactly 0 would give nan.
         noise = -torch.empty_like(logits).exponential_().clamp(min=torch.finfo(logits.dtype).tiny).log()

@@ -1,6 +1,15 @@
 """Strengths that change as training goes on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+Schedule = float | Callable[[int], float]
+"""A constant, or a function of the step, which is 1 at the first call in training mode and 0 before."""
+
+
+def at(schedule: Schedule, step: int) -> float:
+    """The value of a constant or schedule at `step`."""
+    return float(schedule(step)) if callable(schedule) else schedule
 
 
 @dataclass(frozen=True)
@@ -20,5 +29,5 @@ class LinearRamp:
             raise ValueError(f"steps must be at least 1, start and end at least 0; got {self}")
 
     def __call__(self, step: int) -> float:
-        """Strength at `step`, counted from 1; `start` at 0, `end` from `steps` on."""
-        return self.start + (self.end - self.start) * min(step / self.steps, 1.0)
+        """Strength at `step`, counted from 1; `start` at 0, exactly `end` from `steps` on."""
+        return self.end if step >= self.steps else self.start + (self.end - self.start) * step / self.steps
