@@ -76,6 +76,16 @@ def test_smooth_step_matches_finite_differences_up_to_the_second_derivative():
     assert torch.autograd.gradgradcheck(lambda t: smooth_step(t, 1.3), t)
 
 
+def test_smooth_step_of_width_zero_is_the_limit_and_never_in_doubt():
+    t = torch.tensor([-3.0, -1e-30, 0.0, 1e-30, 2.0], requires_grad=True)
+    found = smooth_step(t, 0.0)
+    found.sum().backward()
+    assert found.tolist() == [0.0, 0.0, 0.0, 1.0, 1.0]
+    assert t.grad.tolist() == [0.0] * 5
+    away = t.detach()[[0, 1, 3, 4]]
+    assert torch.equal(smooth_step(away, 0.0), smooth_step(away, 1e-32))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_does_not_overflow_for_a_small_gamma(dtype):
     t = torch.tensor([-1.0, -2e-4, 0.0, 2e-4, 1.0], dtype=dtype)
@@ -113,7 +123,7 @@ def test_selectors_and_their_mixture_lie_on_the_simplex(n, k, lead, gamma, sprea
     codes = binary_codes(n)
     z = torch.randn(*lead, k, codes.shape[1], generator=generator, dtype=torch.float64) * gamma * spread
     w = torch.randn(*lead, k, generator=generator, dtype=torch.float64) * spread
-    selectors = selector(z, codes, gamma)
+    selectors = selector(z, n, gamma)
     weights = mix_selectors(selectors, w)
     assert selectors.shape == (*lead, k, n)
     assert weights.shape == (*lead, n)
@@ -128,9 +138,8 @@ def test_selectors_and_their_mixture_lie_on_the_simplex(n, k, lead, gamma, sprea
 
 
 def test_selector_is_the_product_over_digits():
-    codes = binary_codes(6)
     z = torch.randn(3, 2, 3, dtype=torch.float64) * 0.4
-    found = selector(z, codes, 1.7)
+    found = selector(z, 6, 1.7)
     for b, s, i in itertools.product(range(3), range(2), range(6)):
         expected = 1.0
         for j, bit in enumerate(f"{i:03b}"):
@@ -139,31 +148,49 @@ def test_selector_is_the_product_over_digits():
         assert found[b, s, i].item() == pytest.approx(expected, abs=1e-14)
 
 
+def test_the_number_of_digits_must_be_that_of_the_experts():
+    with pytest.raises(ValueError, match=r"5 experts are numbered with 3 bits.* got \[2, 4\]"):
+        selector(torch.zeros(2, 4), 5)
+
+
+@given(n=st.integers(1, 20), batch_last=st.booleans())
+def test_memory_layout_changes_nothing(n, batch_last):
+    digits = (n - 1).bit_length()
+    z = torch.randn(3, 2, digits, dtype=torch.float64) * 0.3
+    w = torch.randn(3, 2, dtype=torch.float64)
+    order = (1, 2, 0) if batch_last else (2, 0, 1)
+    back = (2, 0, 1) if batch_last else (1, 2, 0)
+    moved = z.permute(order).contiguous().permute(back)
+    torch.testing.assert_close(selector(moved, n), selector(z, n), atol=0, rtol=0)
+    contiguous = selector(z, n).contiguous()
+    torch.testing.assert_close(mix_selectors(selector(moved, n), w), mix_selectors(contiguous, w))
+
+
 def test_four_experts_by_hand():
     t = torch.tensor([[0.2, -0.3]], dtype=torch.float64)
     a, b = (reference_step(x, 1.0) for x in (0.2, -0.3))
     expected = [(1 - a) * (1 - b), (1 - a) * b, a * (1 - b), a * b]
-    assert selector(t, binary_codes(4))[0].tolist() == pytest.approx(expected, abs=1e-15)
+    assert selector(t, 4)[0].tolist() == pytest.approx(expected, abs=1e-15)
 
 
 @given(n=st.integers(2, 17), seed=st.integers(0, 99), scale=st.floats(0.01, 100))
 def test_only_logits_relative_to_gamma_matter(n, seed, scale):
     codes = binary_codes(n)
     z = torch.randn(2, codes.shape[1], dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    torch.testing.assert_close(selector(z, codes, 1.5), selector(scale * z, codes, scale * 1.5))
+    torch.testing.assert_close(selector(z, n, 1.5), selector(scale * z, n, scale * 1.5))
 
 
 def test_gradients_of_selectors_mixture_and_penalties():
-    codes = binary_codes(5)
     z = (torch.randn(2, 2, 3, dtype=torch.float64) * 0.3).requires_grad_()
     w = torch.randn(2, 2, dtype=torch.float64, requires_grad=True)
 
     def everything(z, w):
-        selectors = selector(z, codes)
+        selectors = selector(z, 5)
         penalties = selector_entropy(selectors, "batchmean"), reach_penalty(selectors)
         return mix_selectors(selectors, w), *penalties
 
     assert torch.autograd.gradcheck(everything, (z, w))
+    assert torch.autograd.gradgradcheck(everything, (z, w))
 
 
 def test_entropy_by_hand():
@@ -181,7 +208,7 @@ def test_reach_penalty_by_hand():
 
 def test_reach_penalty_is_finite_where_all_weight_is_out_of_reach():
     z = torch.full((1, 2), 5.0, requires_grad=True)  # spells 3, of experts 0 to 2
-    selectors = selector(z, binary_codes(3))
+    selectors = selector(z, 3)
     assert selectors.sum() == 0
     penalty = reach_penalty(selectors)
     penalty.backward()

@@ -12,15 +12,18 @@ from labelwise.functional._gating import (
     smooth_step,
     top_k_softmax,
 )
+from labelwise.functional._permutation import nearest_permutation, sinkhorn
 
 __all__ = [
     "Reduction",
     "binary_codes",
     "masked_cross_entropy",
     "mix_selectors",
+    "nearest_permutation",
     "reach_penalty",
     "selector",
     "selector_entropy",
+    "sinkhorn",
     "smooth_step",
     "temperature",
     "top_k_softmax",

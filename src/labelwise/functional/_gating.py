@@ -1,7 +1,5 @@
 """The maths of DSelect-k: smooth-step, binary codes, single-expert selectors and what keeps them honest."""
 
-import operator
-from functools import reduce
 from typing import Literal
 
 import torch
@@ -20,7 +18,7 @@ def smooth_step(t: Tensor, gamma: float = 1.0) -> Tensor:
 
     Args:
         t: logits of any shape.
-        gamma: width of the rise, > 0.
+        gamma: width of the rise, >= 0. At 0, the limit: 1 where t > 0, else 0, with no slope anywhere.
 
     Returns:
         Same shape, in [0, 1], in float32 or wider: half precision cannot hold the cube of a small `gamma`.
@@ -28,6 +26,8 @@ def smooth_step(t: Tensor, gamma: float = 1.0) -> Tensor:
     Source: Hazimeh et al., "The Tree Ensemble Layer" (2020), the smooth-step function, which DSelect-k (2021) uses.
     """
     t = t.to(torch.promote_types(t.dtype, torch.float32))
+    if gamma == 0:
+        return t.sign().relu()  # not a comparison: the result stays in the graph, with a gradient of zero
     # Clamped before the division, so that rounding cannot leave a slope beyond the ends.
     rise = t.clamp(-gamma / 2, gamma / 2) / gamma + 0.5
     # The same cubic, shifted by a half: in this form rounding never leaves [0, 1].
@@ -45,29 +45,40 @@ def binary_codes(n: int, device: torch.device | str | None = None) -> Tensor:
     return (torch.arange(n, device=device)[:, None] >> bits & 1).bool()
 
 
-def selector(z_logits: Tensor, codes: Tensor, gamma: float = 1.0) -> Tensor:
+def selector(z_logits: Tensor, n_experts: int, gamma: float = 1.0) -> Tensor:
     """Turn the bits that each selector has settled on, wholly or partly, into weights over experts.
 
-    Expert i gets the product over bits j of `z_j` where its code has a 1, and `1 - z_j` where it has a 0, with
-    `z = smooth_step(z_logits, gamma)`. Settled bits (0 or 1) give exactly one expert.
+    Expert i gets the product over bits j of `z_j` where its code (see `binary_codes`) has a 1, and `1 - z_j` where it
+    has a 0, with `z = smooth_step(z_logits, gamma)`. Settled bits (0 or 1) give exactly one expert.
 
     Args:
-        z_logits: `[..., k, m]`.
-        codes: bool `[n, m]`, see `binary_codes`.
+        z_logits: `[..., m]`, most significant bit first, with `m = ceil(log2(n_experts))`.
+        n_experts: at least 1.
         gamma: width of the smooth step.
 
     Returns:
-        `[..., k, n]` in [0, 1]. The last axis sums to 1 if `n = 2^m`; otherwise to at most 1, as codes without an
-        expert have their share too.
+        `[..., n]` in [0, 1]. The last axis sums to 1 if `n = 2^m`; otherwise to at most 1, as codes without an expert
+        have their share too. It is the first axis in memory, which is what makes this fast.
+
+    Raises:
+        ValueError: another number of bits than `n_experts` have.
 
     Source: Hazimeh et al., DSelect-k (2021), the single-expert selector.
     """
-    z = smooth_step(z_logits, gamma)
-    digits, bits = z.unsqueeze(-1).unbind(-2), codes.to(z.dtype).unbind(-1)
-    # z or 1 - z, exactly, as a line in z: several times faster than `where`. A product bit by bit is faster than `prod`
-    # over a last axis, and its gradient needs no care around zeros.
-    factors = [torch.addcmul(1 - bit, 2 * bit - 1, digit) for bit, digit in zip(bits, digits, strict=True)]
-    return reduce(operator.mul, factors) if factors else z.new_ones(*z.shape[:-1], len(codes))
+    if z_logits.shape[-1] != (n_experts - 1).bit_length():
+        raise ValueError(
+            f"{n_experts} experts are numbered with {(n_experts - 1).bit_length()} bits; "
+            f"z_logits must have as many on the last axis, got {list(z_logits.shape)}"
+        )
+    digits = smooth_step(z_logits, gamma).movedim(-1, 0)
+    # A tree: each bit parts the share of every number that the bits before it spell. All products together thus cost
+    # about two passes over the result, where a product of m factors for each expert takes m.
+    shares = digits.new_ones(1, *digits.shape[1:])
+    for digit in digits:
+        ones = shares * digit
+        shares = torch.stack([shares - ones, ones], 1).flatten(0, 1)
+    shares = shares if len(shares) == n_experts else shares[:n_experts]  # slicing costs a pass over the gradient
+    return shares.movedim(0, -1)
 
 
 def mix_selectors(selectors: Tensor, w_logits: Tensor) -> Tensor:
@@ -75,8 +86,11 @@ def mix_selectors(selectors: Tensor, w_logits: Tensor) -> Tensor:
 
     Source: Hazimeh et al., DSelect-k (2021), the gate as a convex combination of selectors.
     """
-    # Not a matmul: autocast would compute one in half precision.
-    return (torch.softmax(w_logits, -1, dtype=selectors.dtype).unsqueeze(-1) * selectors).sum(-2)
+    # Leading axes, and experts first in the gradient too, keep every operation on whole rows of memory. Not a matmul:
+    # autocast would compute one in half precision.
+    shares = torch.softmax(w_logits.movedim(-1, 0), 0, dtype=selectors.dtype)
+    mixed = (shares.unsqueeze(1) * selectors.movedim((-2, -1), (0, 1))).sum(0)
+    return torch.stack(mixed.unbind(), -1)
 
 
 def top_k_softmax(logits: Tensor, k: int) -> Tensor:
