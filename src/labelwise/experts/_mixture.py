@@ -8,6 +8,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from labelwise.experts._aggregation import make_balance
+from labelwise.experts._balance import Balance
 from labelwise.experts._dispatch import combine
 from labelwise.experts._mlp import MLPExperts
 from labelwise.experts._tasks import ByTask
@@ -68,9 +70,12 @@ class MultiTaskMixture(nn.Module):
         experts: modules with outputs of equal shape, or `MLPExperts`.
         gates: a gate a task, by the task's name; static ones and others may stand side by side.
         heads: a module a task, under the same names.
+        balance: how `joint_loss` makes one loss of the tasks' losses: "equal" (their sum), "uncertainty",
+            "dynamic-weight-average", "gradnorm"; the name of a gradient aggregator (see `Aggregation`); given weights
+            by task; or a `Balance`.
 
-    Raises `ValueError` if gates and heads name different tasks, if there is no task, or if gate and experts differ
-    in number.
+    Raises `ValueError` if gates and heads name different tasks, if there is no task, if gate and experts differ
+    in number, or if there is no such balance.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class MultiTaskMixture(nn.Module):
         experts: MLPExperts | Iterable[nn.Module],
         gates: Mapping[str, Gate],
         heads: Mapping[str, nn.Module],
+        balance: str | Mapping[str, float] | Balance = "equal",
     ):
         super().__init__()
         if not gates or set(gates) != set(heads):
@@ -85,6 +91,7 @@ class MultiTaskMixture(nn.Module):
         self.experts = bank(experts)
         self.gates = ByTask(gates)
         self.heads = ByTask(heads)
+        self.balance = make_balance(balance, self.gates)
         for task, gate in self.gates.items():
             _check_number(gate, len(self.experts), f" of task {task!r}")
 
@@ -98,6 +105,13 @@ class MultiTaskMixture(nn.Module):
         outputs = {task: self.heads[task](features) for task, features in zip(said, mixed, strict=True)}
         return MixtureOutput(outputs, torch.stack([gate.penalty for gate in said.values()]).sum(), said)
 
+    def joint_loss(self, losses: Mapping[str, Tensor], shared: Iterable[nn.Parameter] = ()) -> Tensor:
+        """One loss of the tasks' losses, scalars by task, as `balance` says; add the penalty, and back-propagate.
+
+        `shared`: parameters that tasks share besides the experts', such as those of a backbone below.
+        """
+        return self.balance(losses, [*shared, *self.experts.parameters()])
+
     def prune(self, threshold: float = 1e-5) -> "MultiTaskMixture":
         """A copy without the experts that no task uses, and with the gates of now made `Fixed`.
 
@@ -109,7 +123,8 @@ class MultiTaskMixture(nn.Module):
         """
         experts, gates = _pruned(self.experts, dict(self.gates.items()), threshold)
         heads = {task: copy.deepcopy(head) for task, head in self.heads.items()}
-        pruned = MultiTaskMixture(experts, dict(zip(heads, gates, strict=True)), heads)
+        balance = copy.deepcopy(self.balance)
+        pruned = MultiTaskMixture(experts, dict(zip(heads, gates, strict=True)), heads, balance)
         return pruned.train(self.training)
 
     @torch.no_grad()
