@@ -1,5 +1,22 @@
-"""How well predicted probabilities agree with labels: scores with intervals, calibration."""
+"""Scores: how well probabilities agree with labels, and which experts gates use."""
 
 from labelwise.metrics.classification import classification_scores, reliability
+from labelwise.metrics.gating import (
+    expert_load,
+    expert_overlap,
+    expert_recovery,
+    expert_usage,
+    experts_used,
+    gate_entropy,
+)
 
-__all__ = ["classification_scores", "reliability"]
+__all__ = [
+    "classification_scores",
+    "expert_load",
+    "expert_overlap",
+    "expert_recovery",
+    "expert_usage",
+    "experts_used",
+    "gate_entropy",
+    "reliability",
+]
