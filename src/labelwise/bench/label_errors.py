@@ -8,7 +8,6 @@ it chose the given class. Nothing is random here, so that there are no seeds; in
 import gzip
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ def label_errors(
     All flagged rows by the default filter, and, as the paper did, as many rows of the lowest normalised margin as were
     reviewed. Takes the arguments of every comparison; none of them changes anything here.
     """
-    start = time.monotonic()
     folder = data_path("label-errors")
     figures = {}
     with progress("label-errors", len(_SETS), quiet) as advance:
@@ -45,7 +43,6 @@ def label_errors(
         "seeds": [],
         "figures": figures,
         "tables": [_table(figures)],
-        "seconds": round(time.monotonic() - start, 1),
         "versions": versions(),
     }
 

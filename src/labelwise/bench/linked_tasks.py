@@ -6,7 +6,6 @@ rows, nor by validation rows: what stops one method early would not stop another
 """
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +113,6 @@ def draw_groups(table: LabelTable, task: str, seed: int) -> np.ndarray:
 
 def run(setting: Setting, out: str | os.PathLike[str] | None = None, quiet: bool = False) -> dict[str, Any]:
     """Fit every method with every seed and compare them; figures are kept in the folder `out`, if given, on the way."""
-    start = time.monotonic()
     table = setting.table
     names = [task.name for task in table.tasks]
     fits = [(OURS, names), (SHARED, names), (WIDE, names), *((SINGLE, [name]) for name in names)]
@@ -166,7 +164,6 @@ def run(setting: Setting, out: str | os.PathLike[str] | None = None, quiet: bool
         "figures": figures,
         "summary": entries,
         "tables": [_table(setting, entries)],
-        "seconds": round(time.monotonic() - start, 1),
         "versions": versions(),
     }
 

@@ -1,0 +1,59 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from labelwise import bench
+from labelwise.bench import harness, registry
+
+
+def test_every_comparison_says_what_it_compares():
+    assert bench.names() == sorted(bench.names())
+    for name in bench.names():
+        assert bench.about(name)
+
+
+def test_listing_is_light():
+    code = "import sys; from labelwise import bench; bench.names(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_unknown_name_suggests_the_nearest():
+    with pytest.raises(ValueError, match="no comparison 'grocer'; did you mean 'grocery'"):
+        bench.run("grocer")
+
+
+def test_data_that_are_not_at_hand_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABELWISE_DATA", str(tmp_path))
+    monkeypatch.setenv("LABELWISE_CACHE", str(tmp_path))
+    for name in bench.names():
+        with pytest.raises(ValueError, match=name):
+            bench.run(name, quiet=True)
+
+
+def test_a_result_is_kept_only_if_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(harness, "result_path", lambda name: tmp_path / f"{name}.json")
+    monkeypatch.setitem(registry._BENCHES, "fake", ("fake", "fake", "a fake"))
+    monkeypatch.setitem(sys.modules, "labelwise.bench.fake", type(sys)("fake"))
+    given = {}
+
+    def fake(**arguments):
+        given.update(arguments)
+        return {"name": "fake"}
+
+    monkeypatch.setattr(sys.modules["labelwise.bench.fake"], "fake", fake, raising=False)
+    assert bench.run("fake", quiet=True, seed=3) == {"name": "fake"}
+    assert given == {"seed": 3, "full": False, "out": None, "quiet": True}
+    assert list(tmp_path.iterdir()) == []
+    bench.run("fake", save=True)
+    assert json.loads((tmp_path / "fake.json").read_text()) == {"name": "fake"}
+
+
+def test_kept_results_are_complete():
+    for name in bench.names():
+        result = json.loads(harness.result_path(name).read_text())
+        assert result["name"] == name
+        assert {"versions", "seeds", "data", "figures", "tables"} <= set(result)
+        for _, columns, rows in bench.tables(result):
+            assert all(len(row) == len(columns) for row in rows)
