@@ -45,7 +45,7 @@ def test_pruning_keeps_the_experts_in_use_and_every_output(chosen, n, stacked):
     torch.testing.assert_close(pruned(inputs).outputs, model(inputs).outputs, atol=1e-4, rtol=0)
     exact = model.prune(threshold=0.0)
     torch.testing.assert_close(exact(inputs).outputs, model(inputs).outputs, atol=1e-12, rtol=1e-12)
-    assert len(pruned.experts) == model.selected()["expert"].nunique()
+    assert len(pruned.experts) == max(1, model.selected()["expert"].nunique())  # all weight may be on free codes
     assert all(isinstance(gate, Fixed) and gate.n_experts == len(pruned.experts) for _, gate in pruned.gates.items())
     assert len(pruned.prune().experts) == len(pruned.experts)
 

@@ -5,6 +5,7 @@ from labelwise.experts._balance import Balance, DynamicWeightAverage, GradNorm, 
 from labelwise.experts._baselines import PLE, Extraction, SharedBottom, SingleTask
 from labelwise.experts._mixture import Mixture, MixtureOutput, MultiTaskMixture
 from labelwise.experts._mlp import MLPExperts
+from labelwise.experts._parallel import ParallelExperts, keep_local
 from labelwise.experts._tasks import ByTask
 
 __all__ = [
@@ -21,9 +22,11 @@ __all__ = [
     "Mixture",
     "MixtureOutput",
     "MultiTaskMixture",
+    "ParallelExperts",
     "SharedBottom",
     "SingleTask",
     "Uncertainty",
     "Weighted",
+    "keep_local",
     "make_balance",
 ]

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from labelwise.experts._dispatch import mix, run_all
-from labelwise.experts._mixture import MixtureOutput, bank
+from labelwise.experts._dispatch import mix
+from labelwise.experts._mixture import MixtureOutput
 from labelwise.experts._mlp import MLPExperts
+from labelwise.experts._run import local_bank, run_all
 from labelwise.experts._tasks import ByTask
 from labelwise.gates import GateOutput, Softmax
 
@@ -118,8 +119,8 @@ class PLE(nn.Module):
 class _Level(nn.Module):
     def __init__(self, level: Extraction, tasks: Sequence[str], last: bool):
         super().__init__()
-        self.shared = bank(level.shared)
-        self.specific = ByTask({task: bank(level.specific[task]) for task in tasks})
+        self.shared = local_bank(level.shared)
+        self.specific = ByTask({task: local_bank(level.specific[task]) for task in tasks})
         numbers = {task: len(experts) for task, experts in self.specific.items()}
         common = len(self.shared)
         self.gates = ByTask({task: Softmax(numbers[task] + common, level.in_features) for task in tasks})

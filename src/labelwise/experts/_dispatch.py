@@ -1,18 +1,21 @@
 """Running experts only where a weight asks for them, and adding up what they say."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from labelwise.experts._mlp import MLPExperts
+from labelwise.experts._parallel import ParallelExperts
+from labelwise.experts._run import LocalBank, run, run_all, run_each
+
+Bank = LocalBank | ParallelExperts
 
 # Above this share of (example, expert) pairs, running every expert on every example costs less than sorting rows out.
 DENSE_SHARE = 0.75
 
 
-def combine(experts: nn.ModuleList | MLPExperts, inputs: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
+def combine(experts: Bank, inputs: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
     """Weighted sums of the experts' outputs, one for each gate, without work that zero weights make useless.
 
     An expert runs if a static gate gives it weight, or on the rows for which a gate does, once for all gates.
@@ -28,8 +31,10 @@ def combine(experts: nn.ModuleList | MLPExperts, inputs: Tensor, weights: Sequen
     Returns:
         `[batch, ...]` for each gate, in the precision of the experts' outputs.
     """
-    static = all(weight.ndim == 1 for weight in weights)
+    static = all(weight.ndim == 1 for weight in weights) and not isinstance(experts, ParallelExperts)
     stacked = torch.stack([weight if static else weight.expand(inputs.shape[0], -1) for weight in weights])
+    if isinstance(experts, ParallelExperts):
+        return _combine_by_row(experts, inputs, stacked)
     if torch.compiler.is_exporting():
         return mix(run_all(experts, inputs), stacked)
     return _combine_static(experts, inputs, stacked) if static else _combine_by_row(experts, inputs, stacked)
@@ -37,23 +42,26 @@ def combine(experts: nn.ModuleList | MLPExperts, inputs: Tensor, weights: Sequen
 
 # What runs depends on values. A compiler would guess them, and compile anew whenever they change.
 @torch.compiler.disable
-def _combine_static(experts: nn.ModuleList | MLPExperts, inputs: Tensor, weights: Tensor) -> list[Tensor]:
+def _combine_static(experts: LocalBank, inputs: Tensor, weights: Tensor) -> list[Tensor]:
     # Without any weight one expert still runs, to say what shape the zeros have.
     chosen = cast(list[int], weights.detach().any(0).nonzero().flatten().tolist()) or [0]
-    return mix(_run(experts, inputs, chosen), _columns(weights, chosen))
+    return mix(run(experts, inputs, chosen), _columns(weights, chosen))
 
 
 @torch.compiler.disable
-def _combine_by_row(experts: nn.ModuleList | MLPExperts, inputs: Tensor, weights: Tensor) -> list[Tensor]:
+def _combine_by_row(experts: Bank, inputs: Tensor, weights: Tensor) -> list[Tensor]:
     used = weights.detach() != 0
     needed = used.any(0)
     counts = cast(list[int], needed.sum(0).tolist())
-    chosen = [expert for expert, count in enumerate(counts) if count] or [0]
-    if not any(counts) or sum(counts) > DENSE_SHARE * len(needed) * len(chosen):
-        return mix(_run(experts, inputs, chosen), _columns(weights, chosen))
     # Pairs (expert, row) in the order of experts, so that each expert's rows lie together.
     of_expert, row = needed.T.nonzero().unbind(1)
-    outputs = _run_each(experts, inputs.index_select(0, row).split(counts))
+    if isinstance(experts, ParallelExperts):
+        outputs = experts(inputs.index_select(0, row), counts)
+    else:
+        chosen = [expert for expert, count in enumerate(counts) if count] or [0]
+        if not any(counts) or sum(counts) > DENSE_SHARE * len(needed) * len(chosen):
+            return mix(run(experts, inputs, chosen), _columns(weights, chosen))
+        outputs = run_each(experts, inputs.index_select(0, row).split(counts))
     mixed = []
     for weight, use in zip(weights, used, strict=True):
         said, at, by = outputs, row, of_expert
@@ -80,38 +88,5 @@ def mix(outputs: Tensor, weights: Tensor) -> list[Tensor]:
     return list(mixed.reshape(len(weights), *outputs.shape[1:]).unbind())
 
 
-def run_all(experts: nn.ModuleList | MLPExperts, inputs: Tensor) -> Tensor:
-    """Outputs `[n, batch, ...]` of all experts."""
-    return _run(experts, inputs, range(len(experts)))
-
-
-def _run(experts: nn.ModuleList | MLPExperts, inputs: Tensor, chosen: Sequence[int]) -> Tensor:
-    if isinstance(experts, MLPExperts):
-        return experts(inputs, None if len(chosen) == len(experts) else chosen)
-    return torch.stack(_equal_shapes([(i, experts[i](inputs)) for i in chosen]))
-
-
-def _run_each(experts: nn.ModuleList | MLPExperts, parts: Sequence[Tensor]) -> Tensor:
-    """What each expert says of its own rows, `[rows of all parts, ...]`; experts without rows do not run.
-
-    One matrix product an expert and layer. On CPUs, `grouped_mm` was slower, and so was one product over parts padded
-    to equal length: at 16 rows an expert, width 256, by 1.1 times forward and 1.4 with backward.
-    """
-    networks: Iterable[Callable[[Tensor], Tensor]] = experts.separate() if isinstance(experts, MLPExperts) else experts
-    said = [(i, run(part)) for i, (run, part) in enumerate(zip(networks, parts, strict=True)) if len(part)]
-    return torch.cat(_equal_shapes(said))
-
-
 def _columns(weights: Tensor, chosen: list[int]) -> Tensor:
     return weights if len(chosen) == weights.shape[-1] else weights[..., chosen]
-
-
-def _equal_shapes(outputs: list[tuple[int, Tensor]]) -> list[Tensor]:
-    first, expected = outputs[0]
-    for expert, output in outputs:
-        if output.shape[1:] != expected.shape[1:]:
-            raise ValueError(
-                f"experts must give outputs of equal shape; an example gets {list(expected.shape[1:])} from "
-                f"expert {first}, {list(output.shape[1:])} from expert {expert}"
-            )
-    return [output for _, output in outputs]

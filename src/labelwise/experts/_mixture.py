@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from labelwise.experts._aggregation import make_balance
 from labelwise.experts._balance import Balance
-from labelwise.experts._dispatch import combine
+from labelwise.experts._dispatch import Bank, combine
 from labelwise.experts._mlp import MLPExperts
+from labelwise.experts._parallel import ParallelExperts
+from labelwise.experts._run import local_bank
 from labelwise.experts._tasks import ByTask
 from labelwise.gates import Fixed, Gate, GateOutput, ask
 
@@ -35,15 +37,15 @@ class Mixture(nn.Module):
     layers that look across a batch, such as batch normalisation, see those rows alone.
 
     Args:
-        experts: modules with outputs of equal shape, or `MLPExperts`.
+        experts: modules with outputs of equal shape, `MLPExperts`, or `ParallelExperts`.
         gate: any gate for that number of experts.
 
     Raises `ValueError` if gate and experts differ in number, or experts in the shape of their outputs.
     """
 
-    def __init__(self, experts: MLPExperts | Iterable[nn.Module], gate: Gate):
+    def __init__(self, experts: Bank | Iterable[nn.Module], gate: Gate):
         super().__init__()
-        self.experts = bank(experts)
+        self.experts = _bank(experts)
         self.gate = gate
         _check_number(gate, len(self.experts))
 
@@ -64,10 +66,12 @@ class Mixture(nn.Module):
 class MultiTaskMixture(nn.Module):
     """Experts shared by tasks: each task has a gate, which mixes the experts, and a head, which answers from the mix.
 
-    Each expert runs once for all tasks, and only where a task gives it weight; see `Mixture`.
+    Each expert runs once for all tasks, and only where a task gives it weight; see `Mixture`. As others get no
+    gradient, `DistributedDataParallel` needs `find_unused_parameters=True`; not so with `MLPExperts`, whose stacked
+    weights always get one.
 
     Args:
-        experts: modules with outputs of equal shape, or `MLPExperts`.
+        experts: modules with outputs of equal shape, `MLPExperts`, or `ParallelExperts`.
         gates: a gate a task, by the task's name; static ones and others may stand side by side.
         heads: a module a task, under the same names.
         balance: how `joint_loss` makes one loss of the tasks' losses: "equal" (their sum), "uncertainty",
@@ -80,7 +84,7 @@ class MultiTaskMixture(nn.Module):
 
     def __init__(
         self,
-        experts: MLPExperts | Iterable[nn.Module],
+        experts: Bank | Iterable[nn.Module],
         gates: Mapping[str, Gate],
         heads: Mapping[str, nn.Module],
         balance: str | Mapping[str, float] | Balance = "equal",
@@ -88,7 +92,7 @@ class MultiTaskMixture(nn.Module):
         super().__init__()
         if not gates or set(gates) != set(heads):
             raise ValueError(f"gates and heads must name the same tasks; got {sorted(gates)} and {sorted(heads)}")
-        self.experts = bank(experts)
+        self.experts = _bank(experts)
         self.gates = ByTask(gates)
         self.heads = ByTask(heads)
         self.balance = make_balance(balance, self.gates)
@@ -147,9 +151,8 @@ class MultiTaskMixture(nn.Module):
         return pd.DataFrame(found, columns=["task", "expert", "weight", "share"])
 
 
-def bank(experts: MLPExperts | Iterable[nn.Module]) -> MLPExperts | nn.ModuleList:
-    """Experts as a module."""
-    return experts if isinstance(experts, MLPExperts | nn.ModuleList) else nn.ModuleList(experts)
+def _bank(experts: Bank | Iterable[nn.Module]) -> Bank:
+    return experts if isinstance(experts, ParallelExperts) else local_bank(experts)
 
 
 def _weights(gates: Mapping[str, Gate], inputs: Tensor | None = None) -> dict[str, Tensor]:
@@ -160,7 +163,7 @@ def _weights(gates: Mapping[str, Gate], inputs: Tensor | None = None) -> dict[st
 
 
 def _pruned(
-    experts: MLPExperts | nn.ModuleList, gates: Mapping[str, Gate], threshold: float
+    experts: Bank, gates: Mapping[str, Gate], threshold: float
 ) -> tuple[MLPExperts | nn.ModuleList, list[Gate]]:
     for name, gate in gates.items():
         if gate.in_features is not None:
@@ -176,6 +179,8 @@ def _pruned(
         gate = Fixed([1 / len(chosen)] * len(chosen))
         gate.weights = weight  # not given above, as they may sum to less than 1 and be in another precision
         fixed.append(gate)
+    if isinstance(experts, ParallelExperts):
+        raise ValueError("experts that live in several processes cannot be pruned; put them together in one first")
     if isinstance(experts, MLPExperts):
         return experts.only(chosen), fixed
     return nn.ModuleList(copy.deepcopy(experts[i]) for i in chosen), fixed
