@@ -107,7 +107,7 @@ def fit(
     write_json(run / HISTORY, history)
     _write_predictions(run / PREDICTIONS, table, learned, probabilities, parts, readable)
     state, arrays = encoder.state()
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    tensors = {name: torch.from_numpy(np.require(array, requirements=["C", "W"])) for name, array in arrays.items()}
     save_tree(run / ENCODER, {"encoder": state, "arrays": tensors, "shape": list(inputs.shape[1:])})
     with writing(run / MODEL) as temporary:  # last: where it is, the folder is finished
         save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
