@@ -181,6 +181,7 @@ def test_only_logits_relative_to_gamma_matter(n, seed, scale):
 
 
 def test_gradients_of_selectors_mixture_and_penalties():
+    torch.manual_seed(0)  # second derivatives of the reach penalty grow without limit as selectors leave reach
     z = (torch.randn(2, 2, 3, dtype=torch.float64) * 0.3).requires_grad_()
     w = torch.randn(2, 2, dtype=torch.float64, requires_grad=True)
 

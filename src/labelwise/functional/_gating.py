@@ -1,6 +1,6 @@
 """The maths of DSelect-k: smooth-step, binary codes, single-expert selectors and what keeps them honest."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -86,11 +86,29 @@ def mix_selectors(selectors: Tensor, w_logits: Tensor) -> Tensor:
 
     Source: Hazimeh et al., DSelect-k (2021), the gate as a convex combination of selectors.
     """
-    # Leading axes, and experts first in the gradient too, keep every operation on whole rows of memory. Not a matmul:
-    # autocast would compute one in half precision.
+    # Leading axes keep every operation on whole rows of memory. Not a matmul: autocast would compute one in half
+    # precision.
     shares = torch.softmax(w_logits.movedim(-1, 0), 0, dtype=selectors.dtype)
     mixed = (shares.unsqueeze(1) * selectors.movedim((-2, -1), (0, 1))).sum(0)
-    return torch.stack(mixed.unbind(), -1)
+    return _FirstToLast.apply(mixed)
+
+
+class _FirstToLast(torch.autograd.Function):
+    """Moves the first axis to the end in memory too, and that of the gradient back, so that neither side strides."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(values: Tensor) -> Tensor:
+        return values.movedim(0, -1).contiguous()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient.movedim(-1, 0).contiguous()
 
 
 def top_k_softmax(logits: Tensor, k: int) -> Tensor:

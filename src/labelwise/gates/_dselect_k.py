@@ -187,8 +187,9 @@ class DSelectK(Gate):
         first = gates[0]
         gamma = first._gamma_ahead()
         z_logits, w_logits = cls._logits(gates, inputs)
-        selectors = selector(z_logits, first.n_experts, gamma).movedim(1, -2)  # [gates, ..., k, n]
+        selectors = selector(z_logits, first.n_experts, gamma)
         penalties = cls._penalties(gates, selectors)
+        selectors = selectors.movedim(1, -2)  # [gates, ..., k, n]
         if any(gate.permutation for gate in gates):
             selectors = torch.stack([gate._permute(own) for gate, own in zip(gates, selectors, strict=True)])
         weights = mix_selectors(selectors, w_logits)
@@ -209,6 +210,7 @@ class DSelectK(Gate):
 
     @staticmethod
     def _penalties(gates: Sequence["DSelectK"], selectors: Tensor) -> Tensor:
+        """Penalties of gates `[gates]` from their selectors `[gates, k, ..., n]`."""
         first = gates[0]
         penalties = selectors.new_zeros(len(gates))
         if not first.training:
@@ -235,8 +237,8 @@ class DSelectK(Gate):
 
 
 def _per_gate(values: Tensor, reduction: Reduction) -> Tensor:
-    """Reduce values of selectors, `[gates, ..., k]`, to `[gates]`."""
-    examples = values[0].shape[:-1].numel() if reduction == "batchmean" else 1
+    """Reduce values of selectors, `[gates, k, ...]`, to `[gates]`."""
+    examples = values.shape[2:].numel() if reduction == "batchmean" else 1
     return values.flatten(1).sum(-1) / max(1, examples)
 
 
