@@ -145,3 +145,9 @@ def test_shares_that_are_none_are_refused(shares):
 def test_too_few_rows_to_split():
     with pytest.raises(ValueError, match="at least as many rows"):
         split(table([0, 1]))
+
+
+def test_seeds_split_groups_differently():
+    groups = np.repeat(np.arange(30), np.arange(1, 31))
+    table = LabelTable.from_columns({"y": groups % 3, "g": groups}, [Task("y", classes=("a", "b", "c"))], group="g")
+    assert len({split(table, seed=seed).tobytes() for seed in range(5)}) == 5
