@@ -61,6 +61,14 @@ def test_a_mixture_of_one_gate_is_pruned_likewise():
     torch.testing.assert_close(pruned(inputs)[0], mixture(inputs)[0])
 
 
+def test_gates_and_heads_may_be_given_in_different_orders():
+    torch.manual_seed(0)
+    gates = {"a": Fixed([1.0, 0.0, 0.0]), "b": Fixed([0.0, 0.0, 1.0])}
+    model = MultiTaskMixture(MLPExperts(3, 3, 5, 4), gates, {task: nn.Linear(4, 2) for task in "ba"})
+    inputs = torch.randn(5, 3)
+    torch.testing.assert_close(model.prune()(inputs).outputs, model(inputs).outputs)
+
+
 def test_weights_are_not_made_to_sum_to_one():
     gate = DSelectK(3, 1).double()  # undecided: a quarter of its weight is on a code without expert
     pruned = Mixture(MLPExperts(3, 2, 4, 4).double(), gate).eval().prune()

@@ -128,7 +128,7 @@ class MultiTaskMixture(nn.Module):
         experts, gates = _pruned(self.experts, dict(self.gates.items()), threshold)
         heads = {task: copy.deepcopy(head) for task, head in self.heads.items()}
         balance = copy.deepcopy(self.balance)
-        pruned = MultiTaskMixture(experts, dict(zip(heads, gates, strict=True)), heads, balance)
+        pruned = MultiTaskMixture(experts, dict(zip(self.gates, gates, strict=True)), heads, balance)
         return pruned.train(self.training)
 
     @torch.no_grad()
@@ -165,6 +165,8 @@ def _weights(gates: Mapping[str, Gate], inputs: Tensor | None = None) -> dict[st
 def _pruned(
     experts: Bank, gates: Mapping[str, Gate], threshold: float
 ) -> tuple[MLPExperts | nn.ModuleList, list[Gate]]:
+    if isinstance(experts, ParallelExperts):
+        raise ValueError("experts that live in several processes cannot be pruned; put them together in one first")
     for name, gate in gates.items():
         if gate.in_features is not None:
             whose = f" of task {name!r}" if name else ""
@@ -179,8 +181,6 @@ def _pruned(
         gate = Fixed([1 / len(chosen)] * len(chosen))
         gate.weights = weight  # not given above, as they may sum to less than 1 and be in another precision
         fixed.append(gate)
-    if isinstance(experts, ParallelExperts):
-        raise ValueError("experts that live in several processes cannot be pruned; put them together in one first")
     if isinstance(experts, MLPExperts):
         return experts.only(chosen), fixed
     return nn.ModuleList(copy.deepcopy(experts[i]) for i in chosen), fixed

@@ -33,13 +33,11 @@ def run_each(experts: LocalBank, parts: Sequence[Tensor]) -> Tensor:
     One matrix product an expert and layer. On CPUs, `grouped_mm` was slower, and so was one product over parts padded
     to equal length: at 16 rows an expert, width 256, by 1.1 times forward and 1.4 with backward.
     """
-    networks: Iterable[Callable[[Tensor], Tensor]] = experts.separate() if isinstance(experts, MLPExperts) else experts
-    said: list[tuple[int, Tensor]] = []
-    for i, (network, part) in enumerate(zip(networks, parts, strict=True)):
-        if len(part) or (
-            i == len(experts) - 1 and not said
-        ):  # without any row, one still says of what shape nothing is
-            said.append((i, network(part)))
+    networks: Sequence[Callable[[Tensor], Tensor]] = (
+        experts.separate() if isinstance(experts, MLPExperts) else list(experts)
+    )
+    busy = [i for i, part in enumerate(parts) if len(part)] or [0]  # without any row, one says what shape nothing has
+    said = [(i, networks[i](parts[i])) for i in busy]
     return torch.cat(_equal_shapes(said))
 
 
