@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelwise.runs import RunFolder, read_json, short_hash, write_json, write_text, writing
+from labelwise.runs import RunFolder, file_stem, free_name, read_json, short_hash, write_json, write_text, writing
 
 
 def names(folder: Path) -> list[str]:
@@ -149,3 +149,18 @@ def test_metrics_add_up_and_models_are_found(tmp_path):
     assert run.models() == {}
     write_text(run / "raw" / "model.safetensors", "")
     assert run.models() == {"raw": tmp_path / "raw"}
+
+
+@given(st.lists(st.text(max_size=200), unique=True, max_size=5))
+def test_any_name_has_a_file_of_its_own(names):
+    stems = [file_stem(name) for name in names]
+    assert len(set(stems)) == len(names)
+    assert all(len(stem) < 200 and "/" not in stem and stem.isascii() for stem in stems)
+
+
+@given(st.sets(st.sampled_from(["id", "id_", "id__", "split"])))
+def test_a_free_name_is_the_name_itself_unless_taken(taken):
+    name = free_name("id", taken)
+    assert name not in taken
+    assert name.rstrip("_") == "id"
+    assert (name == "id") == ("id" not in taken)

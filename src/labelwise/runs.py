@@ -5,10 +5,11 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 
@@ -18,6 +19,8 @@ LABELS = "labels.parquet"
 ISSUES = "issues.parquet"
 REPORT = "report.html"
 MODEL = "model.safetensors"
+
+_LONGEST = 120  # characters of a file's stem, as most systems allow 255 in all
 
 
 @contextmanager
@@ -73,6 +76,19 @@ def short_hash(*parts: Any) -> str:
     """Twelve hexadecimal digits that depend on the JSON form of `parts` alone."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def file_stem(name: str) -> str:
+    """`name` as the stem of a file that any system takes; different names have different stems."""
+    stem = quote(name, safe=" ")
+    return stem if len(stem) <= _LONGEST else f"{stem[:_LONGEST]}-{short_hash(name)}"
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """`name`, with as many "_" at its end as it takes to be none of `taken`."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 class RunFolder:

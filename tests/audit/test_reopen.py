@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from labelwise.audit import apply_corrections, corrected, export_corrected, run_audit
 from labelwise.labels import read
+from labelwise.report import to_dict
 
 
 @pytest.fixture
@@ -64,3 +67,44 @@ def test_an_unfinished_run_and_another_kind_of_file_are_refused(tmp_path, flower
     with pytest.raises(ValueError, match="is not finished"):
         export_corrected(run, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_run_is_used_from_any_folder(tmp_path, flowers, monkeypatch):
+    path, _, likely = flowers
+    monkeypatch.chdir(tmp_path)
+    run = run_audit(read(path.name, ["genus", "species"]), run=tmp_path / "run", probabilities=likely, quiet=True).run
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert len(corrected(run)) == 40
+    path.rename(tmp_path / "moved.csv")
+    with pytest.raises(FileNotFoundError, match=r"flowers\.csv', which cannot be read again; put the file back"):
+        corrected(run)
+
+
+def test_what_is_no_audit_and_no_file_is_told(tmp_path, flowers):
+    _, table, likely = flowers
+    run = run_audit(replace(table, source="data frame"), run=tmp_path / "run", probabilities=likely, quiet=True).run
+    with pytest.raises(FileNotFoundError, match=r"'data frame'.*apply_corrections"):
+        corrected(run)
+    (tmp_path / "config.yaml").write_text("method: dselect-k\n")
+    with pytest.raises(ValueError, match="not a run of `labelwise audit`"):
+        export_corrected(tmp_path, tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize("names", [("id", "given_id"), ("group", "split"), ("example", "x" * 300), ("属/..", ".a b")])
+def test_tasks_of_any_name_keep_it(tmp_path, flowers, names):
+    path, _, likely = flowers
+    frame = pd.read_csv(path).rename(columns={"id": "number", "genus": names[0], "species": names[1]})
+    frame["where"] = frame["number"] // 2
+    table = read(frame, names, id="number", group="where", parents={})
+    likely = dict(zip(names, likely.values(), strict=True))
+    run = run_audit(table, run=tmp_path / "run", probabilities=likely, quiet=True).run
+    kept = pd.read_parquet(run / "labels.parquet")
+    assert kept.columns.is_unique
+    assert (kept[list(names)] == frame[list(names)]).all(axis=None)
+    export_corrected(run, tmp_path / "out.csv")
+    given = pd.read_csv(tmp_path / "out.csv")
+    assert len(given.columns) == 5
+    assert given.iloc[:, 0].tolist() == frame["number"].tolist()
+    assert given.iloc[:, 3:].to_numpy().tolist() == frame[list(names)].to_numpy().tolist()
+    assert set(to_dict(run)["cross_fit"]["tasks"]) == set(names)

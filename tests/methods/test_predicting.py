@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 
-from labelwise import methods
+from labelwise import methods, report
 from labelwise.labels import LabelTable, bundled
 from labelwise.methods.predicting import load
 from labelwise.runs import write_text
@@ -78,4 +80,31 @@ def test_damaged_and_foreign_folders_are_refused(folder, tmp_path):
     write_text(tmp_path / "config.yaml", (folder / "config.yaml").read_text().replace("width: 128", "width: 64"))
     (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
     with pytest.raises(ValueError, match="damaged or of another version"):
+        methods.predict(tmp_path, bundled("wine"))
+
+
+def test_tasks_named_as_our_columns_keep_their_names(tmp_path):
+    wine = bundled("wine")
+    task = wine.task()
+    columns = {name: wine.data[name] for name in wine.feature_names}
+    names = ("id", "split", "example", "id_predicted", "split_probabilities")
+    tasks = [replace(task, name=name) for name in names]
+    table = LabelTable.from_columns(columns | dict.fromkeys(names, wine.data[task.name]), tasks)
+    out = methods.fit(table, "cross-entropy", tmp_path / "model", options={"epochs": 1}, quiet=True)
+    kept = pq.read_table(out / "predictions.parquet")
+    written = pq.read_table(methods.write_predictions(out, unlabelled(table), tmp_path / "new.parquet", quiet=True))
+    assert len(set(kept.column_names)) == 2 + 3 * len(names)
+    assert len(set(written.column_names)) == 1 + 2 * len(names)
+    assert kept["example_"].to_pylist() == list(range(len(table)))
+    assert set(kept["split_"].to_pylist()) == {"train", "validation", "test"}
+    for name in names:
+        assert kept[name].to_pylist() == wine.data[task.name].to_pylist()
+    assert report.to_dict(out)["models"][0]["not_shown"] == []
+
+
+def test_other_suffixes_and_runs_of_an_audit_are_refused(folder, tmp_path):
+    with pytest.raises(ValueError, match=r"written as \.parquet; got 'out\.csv'"):
+        methods.write_predictions(folder, unlabelled(bundled("wine")), tmp_path / "out.csv")
+    (tmp_path / "config.yaml").write_text("labels: [a]\n")
+    with pytest.raises(ValueError, match="no model but a run of `labelwise audit`; its models are none yet"):
         methods.predict(tmp_path, bundled("wine"))

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import joblib
 import numpy as np
@@ -25,7 +24,7 @@ from labelwise.audit.probabilities import given_features, given_probabilities, w
 from labelwise.audit.taxonomy import taxonomy_findings
 from labelwise.audit.wrong_labels import label_findings, label_metrics, wrong_labels
 from labelwise.labels import LabelTable, column_statistics, describe
-from labelwise.runs import RunFolder, short_hash, write_json, writing
+from labelwise.runs import RunFolder, file_stem, free_name, short_hash, write_json, writing
 
 _WEAK = 0.7  # accuracy of models out of sample
 
@@ -98,7 +97,10 @@ def run_audit(
         **(settings or {}),
     }
     stem = Path(table.source).name.split(".")[0] or "table"
-    folder = _start(Path(run) if run is not None else Path("runs") / f"{stem}-{short_hash(config)}", config, table)
+    path = Path(run) if run is not None else Path("runs") / f"{stem}-{short_hash(config)}"
+    if Path(table.source).exists():
+        config["source"] = str(Path(table.source).absolute())  # so that the run can be used from any folder
+    folder = _start(path, config, table)
     if (folder / runs.ISSUES).exists():
         return Audit(findings.read(folder / runs.ISSUES), folder.path)
 
@@ -116,7 +118,7 @@ def run_audit(
     measured: dict[str, Any] = {}
     for name in tasks:
         labels = table.labels(name)
-        path = folder / "probabilities" / f"{quote(name, safe=' ')}.npy"
+        path = folder / "probabilities" / f"{file_stem(name)}.npy"
         if name in given:
             predicted = given[name]
             arrays.write(path, predicted.shape, predicted)
@@ -173,11 +175,12 @@ def _start(path: Path, config: dict[str, Any], table: LabelTable) -> RunFolder:
 
 
 def _write_labels(path: Path, table: LabelTable) -> None:
-    """Write id, group, split and the given labels as text, one row an example."""
-    columns = {"id": pa.array(table.ids.tolist(), pa.string())}
+    """Write id, group, split and the given labels as text, one row an example; tasks keep their names."""
+    names = [task.name for task in table.tasks]
+    columns = {free_name("id", names): pa.array(table.ids.tolist(), pa.string())}
     for role, name in (("group", table.group), ("split", table.split)):
         if name is not None:
-            columns[role] = pc.cast(table.data[name], pa.string())
+            columns[free_name(role, names)] = pc.cast(table.data[name], pa.string())
     for task in table.tasks:
         column = table.data[task.name]
         if pa.types.is_nested(column.type):

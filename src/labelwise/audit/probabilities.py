@@ -30,8 +30,8 @@ def given_probabilities(table: LabelTable, given: Any) -> dict[str, np.ndarray]:
     if not isinstance(given, Mapping):
         if len(singles) != 1:
             raise ValueError(
-                f"{table.source} has the tasks {', '.join(singles) or '(none)'}; give probabilities as a dictionary of "
-                "these"
+                f"{table.source} has the tasks {', '.join(singles) or '(none)'}; probabilities are of one of them: "
+                "name it as the only label, or in Python give a dictionary of probabilities by task"
             )
         given = {singles[0]: given}
     return {name: _checked(table, table.task(name), value) for name, value in given.items()}

@@ -13,18 +13,25 @@ from labelwise import runs
 from labelwise.audit import findings
 from labelwise.audit.correct import apply_corrections
 from labelwise.labels import LabelTable, Task, read
-from labelwise.runs import RunFolder, read_json, writing
+from labelwise.runs import RunFolder, free_name, read_json, writing
 
 
 def corrected(run: str | PathLike[str]) -> LabelTable:
     """The audited examples, read from their source again, with corrected labels; for training.
 
-    Raises `ValueError` if the run is not finished, or if the source has changed since.
+    Raises `ValueError` if the run is not finished, or if the source has changed since; `FileNotFoundError` if the
+    source is no file, or is gone.
     """
     folder, given = _finished(run)
     config = folder.config
     roles = {role: config[role] for role in ("group", "split", "id")}
-    table = read(config["source"], config["labels"], **roles, parents=config["parents"])
+    try:
+        table = read(config["source"], config["labels"], **roles, parents=config["parents"])
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"the audit in {run} is of {config['source']!r}, which cannot be read again; put the file back, or in "
+            "Python give the findings and the table that was audited to `labelwise.audit.apply_corrections`"
+        ) from None
     for task in given.tasks:
         if table.task(task.name).classes != task.classes or not np.array_equal(
             table.labels(task.name), given.labels(task.name)
@@ -39,7 +46,8 @@ def export_corrected(run: str | PathLike[str], file: str | PathLike[str]) -> dic
     """Write the corrected labels as Parquet or CSV (by the name of `file`), one row an example, in the source's order.
 
     The columns are `id`, each task (the corrected class, null where it was removed or missing), and each task's label
-    as it was given, `given_TASK`. Needs the run folder alone. Gives how many labels changed by task:
+    as it was given, `given_TASK`; a task of such a name keeps it, and the other is written with a "_" at its end. Needs
+    the run folder alone. Gives how many labels changed by task:
     {"relabelled": ..., "removed": ...}. Raises `ValueError` if the run is not finished, or for another kind of file.
     """
     folder, given = _finished(run)
@@ -47,9 +55,10 @@ def export_corrected(run: str | PathLike[str], file: str | PathLike[str]) -> dic
     if file.suffix not in (".parquet", ".csv"):
         raise ValueError(f"corrected labels are written as .parquet or .csv; got {file.name!r}")
     table = apply_corrections(given, findings.read(folder / runs.ISSUES))
-    columns: dict[str, Any] = {"id": pa.array(table.ids.tolist(), pa.string())}
+    names = [task.name for task in table.tasks]
+    columns: dict[str, Any] = {free_name("id", names): pa.array(table.ids.tolist(), pa.string())}
     columns |= {task.name: table.data[task.name] for task in table.tasks}
-    columns |= {f"given_{task.name}": given.data[task.name] for task in given.tasks}
+    columns |= {free_name(f"given_{task.name}", names): given.data[task.name] for task in given.tasks}
     with writing(file) as temporary:
         if file.suffix == ".csv":
             pa.csv.write_csv(pa.table(columns), temporary)
@@ -68,11 +77,17 @@ def export_corrected(run: str | PathLike[str], file: str | PathLike[str]) -> dic
 def _finished(run: str | PathLike[str]) -> tuple[RunFolder, LabelTable]:
     """The folder and the labels as they were given."""
     folder = RunFolder(run)
+    if "labels" not in folder.config:
+        raise ValueError(
+            f"{run} is not a run of `labelwise audit`, so it holds no findings; give the folder of an audit"
+        )
     if not (folder / runs.ISSUES).is_file():
         raise ValueError(f"the audit in {run} is not finished; run its command again, it goes on where it was")
+    facts = read_json(folder / "describe.json")["tasks"]
     tasks = [
         Task(each["name"], classes=tuple(each["counts"]), parent=each["parent"])
-        for each in read_json(folder / "describe.json")["tasks"]
+        for each in facts
         if each["kind"] == "single"
     ]
-    return folder, LabelTable(pq.read_table(folder / runs.LABELS), tuple(tasks), id="id", source=str(run))
+    name = free_name("id", [each["name"] for each in facts])
+    return folder, LabelTable(pq.read_table(folder / runs.LABELS), tuple(tasks), id=name, source=str(run))

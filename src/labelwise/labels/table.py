@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from labelwise.labels.nearest import nearest
 from labelwise.labels.task import Task
+from labelwise.runs import free_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,9 +175,7 @@ class LabelTable:
         name = self.split
         if name is not None:
             return replace(self, data=self.data.set_column(self.data.column_names.index(name), name, pa.array(parts)))
-        name = "split"
-        while name in self.data.column_names:
-            name += "_"
+        name = free_name("split", self.data.column_names)
         return replace(self, data=self.data.append_column(name, pa.array(parts)), split=name)
 
     def with_tasks(self, tasks: Iterable[Task]) -> "LabelTable":

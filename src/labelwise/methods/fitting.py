@@ -23,7 +23,7 @@ from labelwise.methods.registry import check_options
 from labelwise.methods.training import Plan, answers, mean_expert_weights, seeded, train
 from labelwise.metrics import classification_scores
 from labelwise.models import Encoder, choose_encoder, encode
-from labelwise.runs import CONFIG, MODEL, RunFolder, short_hash, write_json, writing
+from labelwise.runs import CONFIG, MODEL, RunFolder, free_name, short_hash, write_json, writing
 
 CHECKPOINT = "checkpoint.safetensors"
 HISTORY = "history.json"
@@ -221,16 +221,21 @@ def _write_predictions(
     parts: np.ndarray,
     readable: np.ndarray,
 ) -> None:
-    """A line a readable row: `example`, `split`, and by task `NAME` (given), `NAME_predicted`, `NAME_probabilities`."""
+    """A line a readable row: `example`, `split`, and by task `NAME` (given), `NAME_predicted`, `NAME_probabilities`.
+
+    Tasks keep their names; another column of such a name has a "_" at its end.
+    """
+    names = [task.name for task in learned]
     columns = {
-        "example": pa.array(readable),
-        "split": pa.array([part or None for part in parts[readable]], pa.string()),
+        free_name("example", names): pa.array(readable),
+        free_name("split", names): pa.array([part or None for part in parts[readable]], pa.string()),
     }
     for task in learned:
         chances = probabilities[task.name]
         classes = pa.array(task.classes, pa.string())
         columns[task.name] = table.data[task.name].take(pa.array(readable)).cast(pa.string()).combine_chunks()
-        columns[f"{task.name}_predicted"] = classes.take(pa.array(chances.argmax(1)))
-        columns[f"{task.name}_probabilities"] = pa.FixedSizeListArray.from_arrays(chances.ravel(), chances.shape[1])
+        columns[free_name(f"{task.name}_predicted", names)] = classes.take(pa.array(chances.argmax(1)))
+        lists = pa.FixedSizeListArray.from_arrays(chances.ravel(), chances.shape[1])
+        columns[free_name(f"{task.name}_probabilities", names)] = lists
     with writing(path) as temporary:
         pq.write_table(pa.table(columns), temporary)

@@ -19,7 +19,7 @@ from labelwise.methods.method import Method
 from labelwise.methods.registry import describe, get
 from labelwise.methods.training import answers
 from labelwise.models import Encoder, backbone_for, encoder_from_state
-from labelwise.runs import MODEL, RunFolder, writing
+from labelwise.runs import MODEL, RunFolder, free_name, writing
 
 ENCODER = "encoder.safetensors"
 
@@ -41,6 +41,9 @@ def load(folder: str | os.PathLike[str]) -> tuple[Method, Encoder]:
     Raises `ValueError` if the folder holds no finished model, or one that is damaged.
     """
     run = RunFolder(folder)
+    if "method" not in run.config:
+        inside = ", ".join(map(str, run.models().values())) or "none yet; `labelwise fit` makes one"
+        raise ValueError(f"{folder} is no model but a run of `labelwise audit`; its models are {inside}")
     if not (run / MODEL).is_file():
         raise ValueError(f"{folder} holds no finished model; go on with `labelwise fit ... --out {folder} --resume`")
     kept = load_tree(run / ENCODER)
@@ -72,10 +75,14 @@ def write_predictions(
 
     Columns: `id`, and by task `NAME` (the most likely class) and `NAME_probabilities` (a list in the order of the
     classes, which the metadata `classes` of the field holds as text separated by line breaks). A row that cannot be
-    read has nulls. Raises as `predict` does.
+    read has nulls. With a task named `id`, or as a column of another, that column has a "_" at its end. Raises as
+    `predict` does, and `ValueError` for a file of another suffix.
     """
+    if Path(out).suffix != ".parquet":
+        raise ValueError(f"predictions are written as .parquet; got {Path(out).name!r}")
     model, encoder = load(folder)
-    fields, columns = [pa.field("id", pa.string())], [pa.array(table.ids.tolist(), pa.string())]
+    names = [task.name for task in model.tasks]
+    fields, columns = [pa.field(free_name("id", names), pa.string())], [pa.array(table.ids.tolist(), pa.string())]
     for task, chances in zip(model.tasks, _predict(model, encoder, table, quiet).values(), strict=True):
         lost = np.isnan(chances).any(1)
         label = pa.array(task.classes, pa.string()).take(pa.array(chances.argmax(1), mask=lost))
@@ -84,7 +91,7 @@ def write_predictions(
         classes = {"classes": "\n".join(task.classes)}
         fields += [
             pa.field(task.name, pa.string()),
-            pa.field(f"{task.name}_probabilities", lists.type, metadata=classes),
+            pa.field(free_name(f"{task.name}_probabilities", names), lists.type, metadata=classes),
         ]
     with writing(out) as temporary:
         pq.write_table(pa.table(columns, pa.schema(fields)), temporary)

@@ -3,14 +3,13 @@
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 
 from labelwise.metrics import classification_scores, reliability
 from labelwise.report.plain import Missing, attempt, existing, read_table
-from labelwise.runs import LABELS, METRICS, MODEL, RunFolder, read_json
+from labelwise.runs import LABELS, METRICS, MODEL, RunFolder, file_stem, free_name, read_json
 
 HISTORY = "history.json"
 PREDICTIONS = "predictions.parquet"
@@ -36,7 +35,7 @@ def cross_fit_facts(folder: Path, classes: dict[str, list[str]], seed: int = 0) 
     `classes` are the class names of each task, in the order of the columns of `probabilities/TASK.npy`; `seed` is that
     of the bootstrap. Raises `Missing` if the audit kept no probabilities.
     """
-    found = {task: folder / PROBABILITIES / f"{quote(task, safe=' ')}.npy" for task in classes}
+    found = {task: folder / PROBABILITIES / f"{file_stem(task)}.npy" for task in classes}
     found = {task: path for task, path in found.items() if path.is_file()}
     if not found:
         raise Missing(f"this run has no {PROBABILITIES}/")
@@ -116,15 +115,17 @@ def _tasks(metrics: dict[str, Any], classes: dict[str, list[str]]) -> dict[str, 
 
 def _reliability(folder: Path, tasks: dict[str, Any], classes: dict[str, list[str]]) -> dict[str, Any]:
     """Reliability diagrams of the split that the scores are of, by task."""
-    frame = read_table(folder / PREDICTIONS, ["split"])
+    split = free_name("split", tasks)
+    frame = read_table(folder / PREDICTIONS, [split])
     nameless = [task for task in tasks if task not in classes]
     if nameless:
         raise ValueError(f"the settings do not name the classes of {', '.join(nameless)}")
     facts = {}
     for task, scored in tasks.items():
-        rows = frame[frame["split"] == scored["split"]]
-        if f"{task}_probabilities" in rows and len(rows):
-            probabilities = np.stack(rows[f"{task}_probabilities"].to_list())
+        rows = frame[frame[split] == scored["split"]]
+        column = free_name(f"{task}_probabilities", tasks)
+        if column in rows and len(rows):
+            probabilities = np.stack(rows[column].to_list())
             facts[task] = reliability(_codes(rows[task], classes[task]), probabilities)
     return facts
 
