@@ -67,6 +67,18 @@ def test_unlabelled_rows_change_nothing():
     assert len(model.history_) == len(wider.history_) == 8
 
 
+@pytest.mark.parametrize("as_array", [list, np.array], ids=["a list", "an array of text"])
+def test_minus_one_among_names_is_unlabelled(as_array):
+    X, y = load_wine(return_X_y=True)
+    names = as_array(["abc"[code] if row % 7 else -1 for row, code in enumerate(y)])
+    gaps = np.array([None if name in (-1, "-1") else name for name in names], dtype=object)
+    model, other = Classifier("cross-entropy", max_epochs=3), Classifier("cross-entropy", max_epochs=3)
+    chances = model.fit(X, names).predict_proba(X)
+    assert list(model.classes_) == ["a", "b", "c"]
+    np.testing.assert_array_equal(chances, other.fit(X, gaps).predict_proba(X))
+    assert model.score(X, names) == other.score(X, gaps)
+
+
 def test_pictures_are_taken():
     images = load_digits().images[:300, None]
     y = load_digits().target[:300]

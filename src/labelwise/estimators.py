@@ -26,7 +26,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
     Takes vectors [n, d] (standardised inside, so their scales do not matter) or pictures [n, channels, height, width]
     (standardised by channel), and labels [n] or [n, tasks] of numbers or strings. Unlabelled is -1, or missing (None,
-    nan) among strings. Repeating a fit gives the same model.
+    nan) among strings, where "-1" counts as -1 (NumPy makes that of [-1, "a"]). Repeating a fit gives the same model.
 
     Args:
         method: name of the method; `labelwise.methods.names()` lists them.
@@ -172,8 +172,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
 
 def _missing(labels: np.ndarray) -> np.ndarray:
-    if labels.dtype == object:
-        return pd.isna(labels) | (labels == -1)
+    if labels.dtype.kind in "OU":
+        return pd.isna(labels) | (labels == -1) | (labels == "-1")
     return np.isnan(labels) | (labels == -1) if labels.dtype.kind in "iuf" else np.zeros(len(labels), bool)
 
 
