@@ -141,3 +141,10 @@ def test_data_that_changed_under_the_same_name_are_refused(labelwise, tmp_path):
     labelwise("audit", *options)
     flowers(70).to_csv(tmp_path / "flowers.csv", index=False)
     assert "run" in refused(labelwise, *options)
+
+
+def test_a_wrong_method_is_told_before_anything_is_fitted(labelwise, tmp_path):
+    flowers().to_csv(tmp_path / "flowers.csv", index=False)
+    message = refused(labelwise, "flowers.csv", "--label", "kind", "--model", "crossentropy", "--out", "run")
+    assert "did you mean 'cross-entropy'?" in message
+    assert not (tmp_path / "run").exists()

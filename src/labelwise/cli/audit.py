@@ -78,8 +78,11 @@ def audit(
 def _models(table: Any, names: list[str] | None) -> dict[str, Any] | None:
     if not names:
         return None
-    from labelwise import Classifier
+    from labelwise import Classifier, methods
     from labelwise.audit import default_models
+
+    for name in names:
+        methods.get(name)  # a wrong name is told now, not after minutes of other models
 
     return default_models() | {name: Classifier(method=name) for name in names}
 

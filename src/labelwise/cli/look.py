@@ -87,12 +87,18 @@ def methods(
 
 
 def _show_method(info: dict[str, Any]) -> None:
+    from labelwise.bench import tables
+
     common.say(f"{info['name']}: {info['summary']}\n")
-    for field in ("needs", "paper", "card", "bench", "measured"):
+    for field in ("needs", "paper", "card", "bench"):
         if info.get(field):
             common.say(f"{field:9} {info[field]}")
-    columns = ("option", "type", "default", "meaning")
-    common.table("options", columns, [tuple(option.values()) for option in info["options"]])
+    header = ("option", "type", "default", "meaning")
+    common.table("options", header, [tuple(option.values()) for option in info["options"]])
+    if info.get("measured"):
+        common.say(f"measured by `labelwise bench {info['bench']}`: {info['measured']['about']}\n")
+        for title, columns, rows in tables(info["measured"]):
+            common.table(title, columns, rows)
 
 
 data = typer.Typer(help="Data sets: those bundled, those at hand, those that can be fetched.", no_args_is_help=True)

@@ -108,7 +108,7 @@ def fetch_data(
     if name not in public:
         if name in BUNDLED or name in _at_hand():
             raise ValueError(f"{name} is at hand already and need not be fetched")
-        raise ValueError(f"{name!r} cannot be fetched{_hint(name)}; what can is {', '.join(public)}")
+        raise ValueError(f"{name!r} cannot be fetched; what can be is {', '.join(public)}{_hint(name)}")
     file = public[name]
     path = (Path(out) if out is not None else _cache() / name) / Path(urlsplit(file.url).path).name
     if not quiet:
