@@ -1,7 +1,10 @@
 """Many tasks, shared experts: a DSelect-k gate lets each task choose at most k of n expert networks."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from labelwise.experts import MLPExperts, MultiTaskMixture
@@ -10,10 +13,12 @@ from labelwise.gates import DSelectK, LinearRamp
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
 from labelwise.methods.method import Method, check_range, joint_loss
+from labelwise.metrics import expert_load, expert_overlap, expert_usage, experts_used, gate_entropy
 
 # Mean over a batch of per-example gates, so that the strength of the entropy term does not grow with the batch.
 _REDUCTION: Reduction = "batchmean"
 _USED = 1e-5  # weights below do not count as use
+_EARLY = 10  # steps after which a gate that has settled cannot have learned its choice
 
 
 class DSelectKMethod(Method):
@@ -72,6 +77,7 @@ class DSelectKMethod(Method):
         heads = {task.name: nn.Linear(expert_width, len(task.classes)) for task in self.tasks}
         experts = MLPExperts(n_experts, self.features, expert_width, expert_width)
         self.mixture = MultiTaskMixture(experts, gates, heads)
+        self._last_step: tuple[Tensor, dict[str, Tensor]] | None = None  # features, and weights by task
 
     def settled(self) -> bool:
         """Whether every static gate uses at most k experts, and the entropy term of gates per example has risen.
@@ -86,13 +92,37 @@ class DSelectKMethod(Method):
 
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
         """Sum over tasks of the mean cross-entropy of the labelled examples, plus the gates' penalty."""
-        answer = self.mixture(self.backbone(batch.inputs))
+        features = self.backbone(batch.inputs)
+        answer = self.mixture(features)
+        self._last_step = features.detach(), {task: said.weights.detach() for task, said in answer.gates.items()}
         return joint_loss(answer.outputs, batch.targets) + answer.penalty
 
     def expert_weights(self, inputs: Tensor) -> dict[str, Tensor]:
         """Mean gate weight of each expert, [experts] by task, over these inputs."""
-        said = self.mixture(self.backbone(inputs)).gates
-        return {task: gate.weights.reshape(-1, gate.weights.shape[-1]).mean(0) for task, gate in said.items()}
+        return {task: expert_load(weights) for task, weights in self._weights(inputs).items()}
+
+    def expert_overlap(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Share in [0, 1] of experts that each task has in common with each, [tasks] by task, over these inputs."""
+        weights = self._weights(inputs)
+        return dict(zip(weights, expert_overlap(torch.stack(list(weights.values()))), strict=True))
+
+    def epoch_facts(self) -> dict[str, Any]:
+        """`gates`: the `gate_statistics` of the epoch's last step; nothing before the first."""
+        return {} if self._last_step is None else {"gates": gate_statistics(self._last_step[1])}
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Warn of gates that settled before they could learn."""
+        if int(self._gates()[0].step) == _EARLY:
+            self._note_faults()
+
+    def on_train_epoch_end(self) -> None:
+        """Log the gates' statistics, as `gates/TASK/...`, if the Trainer has a logger."""
+        if self.trainer.loggers:
+            self.log_dict(_flat(self.epoch_facts()))
+
+    def on_fit_end(self) -> None:
+        """Warn of gates that ended in a bad state."""
+        self._note_faults()
 
     def on_train_start(self) -> None:
         """Stretch the rise of the entropy term over its share of the steps to come."""
@@ -101,8 +131,60 @@ class DSelectKMethod(Method):
         for gate in self._gates():
             gate.entropy = LinearRamp(self.entropy, steps)
 
+    def _weights(self, inputs: Tensor) -> dict[str, Tensor]:
+        said = self.mixture(self.backbone(inputs)).gates
+        return {task: gate.weights for task, gate in said.items()}
+
+    def _note_faults(self) -> None:
+        """Add what ails the gates to the notes, and warn of it, once."""
+        features = None if self._last_step is None else self._last_step[0]
+        for task, gate in self.mixture.gates.items():
+            if not isinstance(gate, DSelectK) or (gate.in_features is not None and features is None):
+                continue
+            for fault in gate.health(features):
+                note = f"gate of {task!r}: {fault}"
+                if note not in self.notes:
+                    self.notes.append(note)
+                    warnings.warn(note, UserWarning, stacklevel=1)
+
     def _gates(self) -> list[DSelectK]:
         return [gate for gate in self.mixture.gates.modules() if isinstance(gate, DSelectK)]
+
+
+def gate_statistics(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What gates do, as plain facts, from their weights `[n]` or `[batch, n]` by task.
+
+    Each by task: `load`, the mean weight of each expert; `usage`, the share of examples that use each; `used`, how many
+    experts an example uses; `entropy` of the weights in nats. And `overlap`, the mean share of experts that two tasks
+    have in common; None for a single task.
+    """
+    facts: dict[str, Any] = {
+        "load": {task: _rounded(expert_load(each)) for task, each in weights.items()},
+        "usage": {task: _rounded(expert_usage(each)) for task, each in weights.items()},
+        "used": {task: _rounded(experts_used(each).double().mean()) for task, each in weights.items()},
+        "entropy": {task: _rounded(gate_entropy(each).mean()) for task, each in weights.items()},
+        "overlap": None,
+    }
+    if len(weights) > 1:
+        overlap = expert_overlap(torch.stack(list(weights.values())))
+        pairs = torch.ones_like(overlap, dtype=torch.bool).triu(1)
+        facts["overlap"] = _rounded(overlap[pairs].mean())
+    return facts
+
+
+def _rounded(values: Tensor) -> Any:
+    """Numbers of a history, not longer than they can be read; what counts as use stays above 0."""
+    return values.double().mul(1e5).round().div(1e5).tolist()
+
+
+def _flat(facts: Any, name: str = "") -> dict[str, float]:
+    """Numbers of nested facts by path: `gates/TASK/load/3`."""
+    if facts is None:
+        return {}
+    if not isinstance(facts, (dict, list)):
+        return {name: facts}
+    items = facts.items() if isinstance(facts, dict) else enumerate(facts)
+    return {key: value for part, inner in items for key, value in _flat(inner, f"{name}/{part}".lstrip("/")).items()}
 
 
 def _settled(gate: DSelectK) -> bool:

@@ -20,7 +20,7 @@ from labelwise.methods.checkpoint import save_tree
 from labelwise.methods.method import Method
 from labelwise.methods.predicting import ENCODER, build
 from labelwise.methods.registry import check_options
-from labelwise.methods.training import Plan, answers, mean_expert_weights, seeded, train
+from labelwise.methods.training import Plan, answers, mean_expert_overlap, mean_expert_weights, seeded, train
 from labelwise.metrics import classification_scores
 from labelwise.models import Encoder, choose_encoder, encode
 from labelwise.runs import CONFIG, MODEL, RunFolder, free_name, short_hash, write_json, writing
@@ -207,9 +207,14 @@ def _experts(model: Method, inputs: Tensor, rows: Mapping[str, np.ndarray]) -> d
     """Which experts each task uses; None for a method without experts."""
     part = "validation" if len(rows["validation"]) else "train"
     weights = mean_expert_weights(model, inputs, rows[part])
-    return weights and {
+    overlap = mean_expert_overlap(model, inputs, rows[part])
+    if weights is None or overlap is None:
+        return None
+    return {
         "tasks": {name: row.tolist() for name, row in weights.items()},
+        "overlap": {name: row.tolist() for name, row in overlap.items()},
         "note": f"mean gate weight of each expert over the {part} rows; 0 means that the task does not use it",
+        "notes": model.notes,
     }
 
 

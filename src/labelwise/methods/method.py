@@ -66,6 +66,7 @@ class Method(LightningModule):
         # Found on held-out rows after training; part of the weights, so that a stored model is calibrated.
         self.register_buffer("temperatures", torch.ones(len(self.tasks)))
         self._random: dict[str, Any] | None = None
+        self.notes: list[str] = []  # what went wrong in training, though not so wrong that it had to end
 
     def settled(self) -> bool:
         """Whether the weights of now are worth keeping; training does not stop early before. Asked in eval mode."""
@@ -92,16 +93,26 @@ class Method(LightningModule):
         """Mean weight of each expert, [experts] by task, over these inputs; None if the method has no experts."""
         return None
 
+    def expert_overlap(self, inputs: Tensor) -> dict[str, Tensor] | None:
+        """Share in [0, 1] of experts that each task has in common with each, [tasks] by task; None without experts."""
+        return None
+
+    def epoch_facts(self) -> dict[str, Any]:
+        """Further plain facts for the history, asked at the end of each epoch of training."""
+        return {}
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW, fused into one operation a step."""
         return torch.optim.AdamW(parameter_groups(self, self.weight_decay), self.learning_rate, fused=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the state of the random numbers, so that dropout goes on as if nothing had happened."""
+        """Keep the notes, and the state of the random numbers, so that training goes on as if nothing had happened."""
+        checkpoint["notes"] = list(self.notes)
         checkpoint["random"] = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember that state until training starts; what comes before may still draw numbers."""
+        """Take up the notes; remember the random state until training starts, as what comes before may draw numbers."""
+        self.notes = list(checkpoint["notes"])
         self._random = checkpoint["random"]
 
     def on_train_start(self) -> None:

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +74,7 @@ def train(
     With `validation` rows, the method ends with the weights of the lowest validation loss among those epochs where it
     was settled (else among all); without, with the last weights. It is left in eval mode. Gives the history, a
     dictionary an epoch: `epoch` (from 1), `train_loss`, and with validation rows `validation_loss`,
-    `validation_accuracy` (by task) and `settled`.
+    `validation_accuracy` (by task) and `settled`; methods with experts add `gates`, see `gate_statistics`.
 
     If `checkpoint` names a file, the state is kept there every few seconds at the end of an epoch; if that file is
     there already, training goes on from it, and ends with the same bits as an undisturbed run. `title` is that of the
@@ -124,12 +124,27 @@ def answers(method: Method, inputs: Tensor, rows: np.ndarray) -> dict[str, Tenso
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-@torch.no_grad()
 def mean_expert_weights(method: Method, inputs: Tensor, rows: np.ndarray) -> dict[str, Tensor] | None:
     """Mean weight of each expert, [experts] by task, over `rows`; None if the method has no experts. In eval mode."""
+    return _mean(method, method.expert_weights, inputs, rows)
+
+
+def mean_expert_overlap(method: Method, inputs: Tensor, rows: np.ndarray) -> dict[str, Tensor] | None:
+    """Mean share of experts in common, [tasks] by task, over `rows`; None if the method has no experts. In eval mode.
+
+    See `labelwise.metrics.expert_overlap`.
+    """
+    return _mean(method, method.expert_overlap, inputs, rows)
+
+
+@torch.no_grad()
+def _mean(
+    method: Method, ask: Callable[[Tensor], dict[str, Tensor] | None], inputs: Tensor, rows: np.ndarray
+) -> dict[str, Tensor] | None:
+    """Mean over rows of what is asked of some inputs at once, a mean over them."""
     method.eval()
     batches = Batches(inputs, {}, rows, _ROWS_AT_ONCE)
-    parts = [method.expert_weights(batch.inputs.to(method.device)) for batch in batches]
+    parts = [ask(batch.inputs.to(method.device)) for batch in batches]
     found = [part for part in parts if part is not None]
     sizes = torch.tensor([len(batch.index) for batch in batches], dtype=torch.float64)
     return (
@@ -187,7 +202,7 @@ class _Watch(Callback):
         epoch = {"epoch": trainer.current_epoch + 1, "train_loss": torch.stack(self.losses).mean().item()}
         if len(self.validation):
             epoch |= self._validate(method)
-        self.history.append(epoch)
+        self.history.append(epoch | method.epoch_facts())
         if not math.isfinite(epoch["train_loss"] + epoch.get("validation_loss", 0)):
             raise ValueError(
                 f"training diverged: the loss of epoch {epoch['epoch']} is not a finite number; "
