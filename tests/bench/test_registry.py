@@ -27,7 +27,7 @@ def test_an_unknown_name_suggests_the_nearest():
 def test_data_that_are_not_at_hand_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("LABELWISE_DATA", str(tmp_path))
     monkeypatch.setenv("LABELWISE_CACHE", str(tmp_path))
-    for name in bench.names():
+    for name in ["frog-calls", "grocery", "label-errors"]:
         with pytest.raises(ValueError, match=name):
             bench.run(name, quiet=True)
 

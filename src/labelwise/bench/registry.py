@@ -8,6 +8,16 @@ from typing import Any
 from labelwise.bench.harness import save as save_result
 
 _BENCHES = {
+    "dselect-k-synthetic": (
+        "synthetic_tasks",
+        "synthetic",
+        "regression tasks in two groups, from a generator: dselect-k, other gates and plain networks",
+    ),
+    "experts-speed": (
+        "experts_speed",
+        "experts_speed",
+        "time and memory of mixtures of experts: our sparse path, dense, a plain loop and LibMTL",
+    ),
     "frog-calls": (
         "linked_tasks",
         "frog_calls",
