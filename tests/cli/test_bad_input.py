@@ -148,3 +148,18 @@ def test_a_wrong_method_is_told_before_anything_is_fitted(labelwise, tmp_path):
     message = refused(labelwise, "flowers.csv", "--label", "kind", "--model", "crossentropy", "--out", "run")
     assert "did you mean 'cross-entropy'?" in message
     assert not (tmp_path / "run").exists()
+
+
+def test_quiet_commands_say_nothing_of_the_pictures_they_read(labelwise, tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (2000, 8, 8), np.uint8)
+    files = []
+    for picture in pictures:
+        Image.fromarray(picture).save(tmp_path / "picture.png")
+        files.append(np.frombuffer((tmp_path / "picture.png").read_bytes(), np.uint8))
+    ends = np.cumsum([0, *map(len, files)])
+    kind = np.arange(2000) % 2
+    np.savez(tmp_path / "pictures.npz", image=np.concatenate(files), image_offsets=ends, kind=kind)
+    words = ("pictures.npz", "--label", "kind", "--quiet", "--labels-only", "--out", "run")
+    assert labelwise("audit", *words).stderr == ""
+    words = ("run", "--method", "cross-entropy", "--set", "epochs=1", "--json")
+    assert labelwise("fit", *words).stderr == ""

@@ -16,7 +16,7 @@ from labelwise.labels import LabelTable, Task, read
 from labelwise.runs import RunFolder, free_name, read_json, writing
 
 
-def corrected(run: str | PathLike[str]) -> LabelTable:
+def corrected(run: str | PathLike[str], *, quiet: bool = False) -> LabelTable:
     """The audited examples, read from their source again, with corrected labels; for training.
 
     Raises `ValueError` if the run is not finished, or if the source has changed since; `FileNotFoundError` if the
@@ -26,7 +26,7 @@ def corrected(run: str | PathLike[str]) -> LabelTable:
     config = folder.config
     roles = {role: config[role] for role in ("group", "split", "id")}
     try:
-        table = read(config["source"], config["labels"], **roles, parents=config["parents"])
+        table = read(config["source"], config["labels"], **roles, parents=config["parents"], quiet=quiet)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"the audit in {run} is of {config['source']!r}, which cannot be read again; put the file back, or in "

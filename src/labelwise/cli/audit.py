@@ -50,7 +50,8 @@ def audit(
     from labelwise.audit import run_audit
     from labelwise.runs import RunFolder
 
-    table = labelwise.read(source, labels=label or (), group=group, split=split, id=id, parents=common.parents(parent))
+    links = common.parents(parent)
+    table = labelwise.read(source, label or (), group, split, id, links, quiet=quiet or json)
     run = run_audit(
         table,
         run=out,

@@ -43,11 +43,9 @@ def fit(
     if audited:
         if label or group or split or id or parent:
             raise typer.BadParameter("a run folder knows its labels and groups; give those options with a SOURCE only")
-        table = corrected(source)
+        table = corrected(source, quiet=quiet or json)
     else:
-        table = labelwise.read(
-            source, labels=label or (), group=group, split=split, id=id, parents=common.parents(parent)
-        )
+        table = labelwise.read(source, label or (), group, split, id, common.parents(parent), quiet=quiet or json)
     options = common.values(set_)
     if out is None and audited:
         out = Path(source) / method
@@ -80,7 +78,7 @@ def predict(
     import labelwise
     from labelwise import methods
 
-    table = labelwise.read(source, labels=(), id=id)
+    table = labelwise.read(source, id=id, quiet=quiet or json)
     path = methods.write_predictions(run, table, out or Path("predictions.parquet"), quiet=quiet or json)
     if json:
         common.print_json({"predictions": str(path), "rows": len(table)})
