@@ -58,6 +58,13 @@ def write_audit(
     return folder
 
 
+def gates(weights: Mapping[str, list[float]], done: float) -> dict[str, Any]:
+    """What the history says of gates on their way from equal shares to `weights`."""
+    load = {task: [(1 - done) / len(row) + done * weight for weight in row] for task, row in weights.items()}
+    used = {task: float(sum(weight > 0 for weight in row)) for task, row in load.items()}
+    return {"load": load, "usage": load, "used": used, "entropy": dict.fromkeys(load, 1 - done), "overlap": 0.5}
+
+
 def write_model(
     folder: Path,
     tasks: list[Task],
@@ -81,9 +88,18 @@ def write_model(
     weights = {
         task.name: [0.62, 0.38, 0.0, 0.0] if at % 2 == 0 else [0.0, 0.4, 0.6, 0.0] for at, task in enumerate(tasks)
     }
-    experts = {"tasks": weights, "note": "mean gate weight of each expert over the validation rows"}
+    overlap = {a.name: [1.0 if (i - j) % 2 == 0 else 1 / 3 for j in range(len(tasks))] for i, a in enumerate(tasks)}
+    experts = {
+        "tasks": weights,
+        "overlap": overlap,
+        "note": "mean gate weight of each expert over the validation rows",
+        "notes": ["gate of 'digit': 3 experts are in use"],
+    }
     run.add_metrics(method="dselect-k", tasks=scores, experts=experts, epochs=12)
-    history = [{"epoch": e, "train_loss": 2 / e, "validation_loss": 2 / e + 0.02 * e} for e in range(1, 13)]
+    history = [
+        {"epoch": e, "train_loss": 2 / e, "validation_loss": 2 / e + 0.02 * e, "gates": gates(weights, e / 12)}
+        for e in range(1, 13)
+    ]
     write_json(folder / "history.json", history)
     columns: dict[str, Any] = {"example": np.arange(len(parts)), "split": parts}
     for task in tasks:

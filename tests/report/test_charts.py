@@ -5,18 +5,27 @@ from xml.etree import ElementTree
 
 import pytest
 
-from labelwise.report import charts
+from labelwise.report import charts, expert_charts
 
 HOSTILE = '</text></svg><script>alert("x")</script>'
 POINTS = [
     {"low": b / 5, "high": (b + 1) / 5, "confidence": (b + 0.5) / 5, "accuracy": b / 5, "count": b} for b in range(5)
 ]
 
+TREE = {"order": [2, 0, 1], "merges": [[0, 1, 0.25], [2, 3, 0.9]]}
+
+
+def steps(name: str) -> list[dict[str, Any]]:
+    return [{"epoch": e, "load": {name: [1 - e / 10, e / 10, 0.0], "b": [0.0, 1 - e / 10, e / 10]}} for e in (1, 5, 10)]
+
+
 DRAWINGS: dict[str, Callable[[str], Any]] = {
     "bars": lambda name: charts.class_counts({name: 40, "b": 3, "none": 0}, "c", name),
     "curve": lambda name: charts.class_counts({f"{name}{i}": 2000 // (i + 1) for i in range(100)}, "c", name),
     "confusion": lambda name: charts.confusion([name, "b"], [[0, 3], [1, 0]], "c", name),
     "gates": lambda name: charts.gate_weights([name, "b"], [[0.5, 0.5, 0], [0, 0, 1]], "c"),
+    "training": lambda name: expert_charts.gate_training([name, "b"], steps(name), "c"),
+    "tree": lambda name: expert_charts.task_tree([name, "b", "c"], TREE, "c"),
     "reliability": lambda name: charts.reliability({name: POINTS, "b": POINTS}, "c", name),
     "learning": lambda name: charts.learning_curve(
         [{"epoch": e, "train_loss": 1 / e, "validation_loss": None if e == 2 else 2 / e} for e in range(1, 5)],
@@ -100,3 +109,23 @@ def test_ids_of_two_charts_differ():
         set(re.findall(r' id="([^"]*)"', charts.class_counts({"a": 2, "b": 1}, name, "t"))) for name in ("one", "two")
     ]
     assert not ids[0] & ids[1]
+
+
+def test_experts_in_use_at_the_end_are_numbered():
+    root = ElementTree.fromstring(expert_charts.gate_training(["b"], steps("a"), "c"))
+    assert "3" in [element.text for element in root.iter("text")]
+    assert "b: 1 at first" not in root.get("aria-label", "")
+    assert "b: 2 at first, 1 at last" in root.get("aria-label", "")
+
+
+def test_a_long_training_of_many_tasks_stays_small():
+    load = {f"t{i}": [1 / 64] * 64 for i in range(128)}
+    svg = expert_charts.gate_training(list(load), [{"epoch": e, "load": load} for e in range(1, 301)], "c")
+    assert len(svg) < 1_500_000
+
+
+def test_branches_of_a_tree_meet_where_their_tasks_part():
+    root = ElementTree.fromstring(expert_charts.task_tree(["a", "b", "c"], TREE, "c"))
+    titles = [element.text for element in root.iter("title")]
+    assert titles == ["75% of experts in common"] * 3 + ["10% of experts in common"] * 3
+    assert [element.text for element in root.iter("text") if element.text in "abc"] == ["b", "a", "c"]  # upwards

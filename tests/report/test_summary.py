@@ -93,6 +93,10 @@ def test_models_keep_their_scores_and_name_their_classes(digits_run: Path):
     history = pd.DataFrame(read_json(digits_run / "raw" / "history.json"))
     assert raw["best_epoch"] == history["epoch"][history["validation_loss"].idxmin()]
     assert raw["experts"]["chosen"] == {"digit": [0, 1], "holes": [1, 2]}
+    assert [row["epoch"] for row in raw["experts"]["training"]] == list(range(1, 13))
+    assert raw["experts"]["overlap"] == [[1, 1 / 3], [1 / 3, 1]]
+    assert raw["experts"]["tree"] is None  # of two tasks there is nothing to tell
+    assert "gates" not in raw["history"][0]
     assert raw["not_shown"] == []
 
 
@@ -224,3 +228,40 @@ def test_figures_of_the_whole_run_are_kept(run: Path):
     facts = to_dict(run)
     assert facts["glance"]["planted"]["hit_rate"] == 0.9
     assert facts["glance"]["estimated_error_rate"] == {"digit": 0.05, "holes": 0.05}
+
+
+def test_tasks_are_joined_by_what_they_share(run: Path):
+    path = run / "raw" / "metrics.json"
+    metrics = read_json(path)
+    share = [[1, 0.2, 0.8], [0.2, 1, 0.4], [0.8, 0.4, 1]]
+    tasks = ("digit", "holes", "third")
+    metrics["experts"] |= {
+        "tasks": {task: [0.5, 0.5, 0, 0] for task in tasks},
+        "overlap": dict(zip(tasks, share, strict=True)),
+    }
+    write_json(path, metrics)
+    (run / "raw" / "history.json").unlink()
+    tree = to_dict(run)["models"][0]["experts"]["tree"]
+    assert tree["merges"] == [[0, 2, pytest.approx(0.2)], [1, 3, pytest.approx(0.7)]]  # 0.7: the mean of 0.8 and 0.6
+    assert sorted(tree["order"]) == [0, 1, 2]
+
+
+def test_a_folder_of_before_overlaps_were_kept_shows_its_weights(run: Path):
+    path = run / "raw" / "metrics.json"
+    metrics = read_json(path)
+    metrics["experts"] = {"tasks": metrics["experts"]["tasks"]}
+    write_json(path, metrics)
+    experts = to_dict(run)["models"][0]["experts"]
+    assert experts["tree"] is None
+    assert experts["notes"] == []
+
+
+def test_gates_that_do_not_fit_the_experts_hide_that_part_alone(run: Path):
+    path = run / "raw" / "history.json"
+    history = read_json(path)
+    history[3]["gates"]["load"]["digit"] = [1.0]
+    write_json(path, history)
+    raw = to_dict(run)["models"][0]
+    assert raw["experts"] is None
+    assert raw["history"] is not None
+    assert "epoch 4" in raw["not_shown"][0]["why"]

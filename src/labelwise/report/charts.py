@@ -19,7 +19,7 @@ RARE = 10
 _SERIES = ("var(--accent)", "var(--second)", "var(--third)", "var(--fourth)")
 _SHAPES = ("circle", "square", "triangle-up", "diamond")
 _DASHES = ([1, 0], [5, 3], [2, 2], [8, 3, 2, 3])
-_QUIET: dict[str, Any] = {
+QUIET: dict[str, Any] = {
     "domain": False,
     "ticks": False,
     "gridColor": "var(--line)",
@@ -39,11 +39,11 @@ def class_counts(counts: Mapping[str, int], name: str, task: str) -> Markup:
         f"({clip(least[0], 60)}) to {most[1]:,} ({clip(most[0], 60)})."
     )
     chart = _bars(ranked) if len(ranked) <= BARS else _ranked_curve([count for _, count in ranked])
-    return _finish(chart, name, label)
+    return finish(chart, name, label)
 
 
 def _bars(ranked: Sequence[tuple[str, int]]) -> Any:
-    names = [_axis_label(label, at) for at, (label, _) in enumerate(ranked)]
+    names = [axis_label(label, at) for at, (label, _) in enumerate(ranked)]
     values = [
         {"class": names[at], "at": at, "rows": max(count, 0.5), "count": f"{count:,}"}
         for at, (_, count) in enumerate(ranked)
@@ -52,8 +52,8 @@ def _bars(ranked: Sequence[tuple[str, int]]) -> Any:
     # Bars of a log scale have no natural foot; half a row keeps one row visible and lets none have no length.
     rows = alt.X("rows:Q", title="rows (log scale)", scale=alt.Scale(type="log", domain=[0.5, top * 1.6], nice=False))
     base = alt.Chart(alt.InlineData(values=values)).encode(
-        x=rows.axis(values=_powers(top), format="~s", **_QUIET),
-        y=alt.Y("at:O", title=None, axis=_named_axis(names)),
+        x=rows.axis(values=_powers(top), format="~s", **QUIET),
+        y=alt.Y("at:O", title=None, axis=named_axis(names)),
     )
     bars = base.mark_bar(color="var(--accent)", cornerRadiusEnd=2, height={"band": 0.72}).encode(
         x2=alt.datum(0.5), description="class:N"
@@ -68,13 +68,13 @@ def _ranked_curve(counts: Sequence[int]) -> Any:
     values = [{"rank": rank, "rows": present[rank - 1]} for rank in ranks]
     base = alt.Chart(alt.InlineData(values=values)).encode(
         x=alt.X(
-            "rank:Q", title="classes, largest first", axis=alt.Axis(tickCount=5, **_QUIET), scale=alt.Scale(nice=False)
+            "rank:Q", title="classes, largest first", axis=alt.Axis(tickCount=5, **QUIET), scale=alt.Scale(nice=False)
         ),
         y=alt.Y(
             "rows:Q",
             title="rows (log scale)",
             scale=alt.Scale(type="log", domain=[0.8, present[0] * 1.3], nice=False),
-            axis=alt.Axis(values=_powers(present[0]), format="~s", **_QUIET),
+            axis=alt.Axis(values=_powers(present[0]), format="~s", **QUIET),
         ),
     )
     area = base.mark_area(color="var(--accent)", opacity=0.14).encode(y2=alt.datum(0.8))
@@ -92,7 +92,7 @@ def _ranked_curve(counts: Sequence[int]) -> Any:
 def confusion(classes: Sequence[str], matrix: Sequence[Sequence[int]], name: str, task: str) -> Markup:
     """Given (rows) against likely labels (columns): how often; the darker, the more."""
     top = max(max(row) for row in matrix)
-    names = [_axis_label(label, at) for at, label in enumerate(classes)]
+    names = [axis_label(label, at) for at, label in enumerate(classes)]
     values = [
         {
             "given": at,
@@ -111,17 +111,17 @@ def confusion(classes: Sequence[str], matrix: Sequence[Sequence[int]], name: str
             "likely:O",
             title="likely label",
             scale=alt.Scale(domain=list(range(len(classes)))),
-            axis=_named_axis(names, orient="top", labelAngle=_angle(names), labelLimit=110),
+            axis=named_axis(names, orient="top", labelAngle=_angle(names), labelLimit=110),
         ),
         y=alt.Y(
-            "given:O", title="given label", scale=alt.Scale(domain=list(range(len(classes)))), axis=_named_axis(names)
+            "given:O", title="given label", scale=alt.Scale(domain=list(range(len(classes)))), axis=named_axis(names)
         ),
     )
     label = (
         f"Given against likely labels of {task}: {sum(map(sum, matrix)):,} findings; the table below lists the pairs."
     )
     chart = _cells(base, "count:Q", side).properties(width=side * len(classes), height=side * len(classes))
-    return _finish(chart, name, label)
+    return finish(chart, name, label)
 
 
 def gate_weights(tasks: Sequence[str], weights: Sequence[Sequence[float]], name: str) -> Markup:
@@ -145,13 +145,13 @@ def gate_weights(tasks: Sequence[str], weights: Sequence[Sequence[float]], name:
             "expert:O",
             title="expert",
             scale=alt.Scale(domain=list(range(1, experts + 1))),
-            axis=alt.Axis(orient="top", labelAngle=0, grid=False, **{**_QUIET, "labelColor": "var(--ink)"}),
+            axis=alt.Axis(orient="top", labelAngle=0, grid=False, **{**QUIET, "labelColor": "var(--ink)"}),
         ),
         y=alt.Y(
             "task:O",
             title=None,
             scale=alt.Scale(domain=list(range(len(tasks)))),
-            axis=_named_axis([_axis_label(task, at) for at, task in enumerate(tasks)]),
+            axis=named_axis([axis_label(task, at) for at, task in enumerate(tasks)]),
         ),
     )
     chosen = "; ".join(
@@ -159,7 +159,7 @@ def gate_weights(tasks: Sequence[str], weights: Sequence[Sequence[float]], name:
         for task, row in zip(tasks, weights, strict=True)
     )
     chart = _cells(base, "share:N", side).properties(width=side * experts, height=side * len(tasks))
-    return _finish(chart, name, f"Weights of {experts} experts in each task: {clip(chosen, 400)}.")
+    return finish(chart, name, f"Weights of {experts} experts in each task: {clip(chosen, 400)}.")
 
 
 def _cells(base: Any, text: str, side: int) -> Any:
@@ -175,7 +175,7 @@ def reliability(series: Mapping[str, Sequence[Mapping[str, Any]]], name: str, ta
     """Accuracy against confidence, one line a model; on the dashed diagonal, confidence is earned."""
     values = [
         {
-            "series": _axis_label(model, at),
+            "series": axis_label(model, at),
             "confidence": point["confidence"],
             "accuracy": point["accuracy"],
             "count": point["count"],
@@ -190,22 +190,22 @@ def reliability(series: Mapping[str, Sequence[Mapping[str, Any]]], name: str, ta
         return Markup("")
     share = alt.Scale(domain=[0, 1])
     base = alt.Chart(alt.InlineData(values=values)).encode(
-        x=alt.X("confidence:Q", title="confidence", scale=share, axis=alt.Axis(format=".0%", tickCount=5, **_QUIET)),
-        y=alt.Y("accuracy:Q", title="accuracy", scale=share, axis=alt.Axis(format=".0%", tickCount=5, **_QUIET)),
-        color=_colour([_axis_label(model, at) for at, model in enumerate(series)]),
+        x=alt.X("confidence:Q", title="confidence", scale=share, axis=alt.Axis(format=".0%", tickCount=5, **QUIET)),
+        y=alt.Y("accuracy:Q", title="accuracy", scale=share, axis=alt.Axis(format=".0%", tickCount=5, **QUIET)),
+        color=_colour([axis_label(model, at) for at, model in enumerate(series)]),
     )
     ends = alt.InlineData(values=[{"confidence": 0, "accuracy": 0}, {"confidence": 1, "accuracy": 1}])
     diagonal = alt.Chart(ends).mark_line(color="var(--muted)", strokeDash=[4, 4], strokeWidth=1)
     diagonal = diagonal.encode(x="confidence:Q", y="accuracy:Q")
     points = base.mark_point(filled=True, opacity=0.9).encode(
-        shape=_shape([_axis_label(model, at) for at, model in enumerate(series)]),
+        shape=_shape([axis_label(model, at) for at, model in enumerate(series)]),
         size=alt.Size("count:Q", scale=alt.Scale(type="sqrt", range=[25, 160]), legend=None),
         description="what:N",
     )
     chart = (diagonal + base.mark_line(strokeWidth=1.5, opacity=0.7) + points).properties(
         width=WIDTH - 90, height=WIDTH - 90
     )
-    return _finish(chart, name, f"Reliability diagram of {task}: accuracy against confidence for {_listed(series)}.")
+    return finish(chart, name, f"Reliability diagram of {task}: accuracy against confidence for {_listed(series)}.")
 
 
 def learning_curve(history: Sequence[Mapping[str, Any]], name: str, model: str) -> Markup:
@@ -226,8 +226,8 @@ def learning_curve(history: Sequence[Mapping[str, Any]], name: str, model: str) 
         return Markup("")
     parts = [part for part in names.values() if any(value["series"] == part for value in values)]
     base = alt.Chart(alt.InlineData(values=values)).encode(
-        x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, tickCount=6, format="d", **_QUIET)),
-        y=alt.Y("loss:Q", title="loss", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5, format="~g", **_QUIET)),
+        x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, tickCount=6, format="d", **QUIET)),
+        y=alt.Y("loss:Q", title="loss", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5, format="~g", **QUIET)),
         color=_colour(parts),
     )
     lines = base.mark_line(strokeWidth=2).encode(
@@ -238,14 +238,14 @@ def learning_curve(history: Sequence[Mapping[str, Any]], name: str, model: str) 
     dots = dots.encode(x="epoch:Q", y="loss:Q", color=_colour(parts), shape=_shape(parts), description="what:N")
     ending = "; ".join(f"{part} is lowest at epoch {v['epoch']} with {v['loss']:.3g}" for part, v in lowest.items())
     chart = (lines + dots).properties(width=WIDTH, height=220)
-    return _finish(chart, name, f"Learning curve of {model} over {len(history)} epochs: {ending}.")
+    return finish(chart, name, f"Learning curve of {model} over {len(history)} epochs: {ending}.")
 
 
 def accuracies(rows: Sequence[Mapping[str, Any]], name: str) -> Markup:
     """Accuracy of each model on each task with its 95 % interval."""
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     models = list(dict.fromkeys(row["model"] for row in rows))
-    shown = {model: _axis_label(model, at) for at, model in enumerate(models)}
+    shown = {model: axis_label(model, at) for at, model in enumerate(models)}
     values = [
         {
             "task": tasks.index(row["task"]),
@@ -262,22 +262,22 @@ def accuracies(rows: Sequence[Mapping[str, Any]], name: str) -> Markup:
         y=alt.Y(
             "task:O",
             title=None,
-            axis=_named_axis(
-                [_axis_label(task, at) for at, task in enumerate(tasks)], grid=True, gridColor="var(--line)"
+            axis=named_axis(
+                [axis_label(task, at) for at, task in enumerate(tasks)], grid=True, gridColor="var(--line)"
             ),
         ),
         yOffset=alt.YOffset("series:N", scale=alt.Scale(domain=list(shown.values()), paddingInner=0.4)),
         color=_colour(list(shown.values())),
     )
     scale = alt.Scale(domain=[max(0.0, lowest - 0.05), 1.0], nice=True)
-    x = alt.X("low:Q", title="accuracy, 95 % interval", scale=scale, axis=alt.Axis(format=".0%", tickCount=5, **_QUIET))
+    x = alt.X("low:Q", title="accuracy, 95 % interval", scale=scale, axis=alt.Axis(format=".0%", tickCount=5, **QUIET))
     lines = base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=x, x2="high:Q")
     points = base.mark_point(filled=True, size=70, opacity=1).encode(
         x=alt.X("value:Q"), shape=_shape(list(shown.values())), description="what:N"
     )
     height = max(70, len(tasks) * (16 * len(models) + 16))
     label = "Accuracy with 95 % intervals. " + "; ".join(value["what"] for value in values[:12]) + "."
-    return _finish((lines + points).properties(width=WIDTH, height=height), name, label)
+    return finish((lines + points).properties(width=WIDTH, height=height), name, label)
 
 
 def score_histograms(histograms: Mapping[str, Sequence[int]], name: str) -> Markup:
@@ -296,7 +296,7 @@ def score_histograms(histograms: Mapping[str, Sequence[int]], name: str) -> Mark
             if count
         ]
         last = at == len(histograms) - 1
-        axis = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], labels=last, format=".2~f", **_QUIET)
+        axis = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], labels=last, format=".2~f", **QUIET)
         chart = alt.Chart(alt.InlineData(values=values)).mark_rect(color="var(--accent)", stroke="var(--panel)")
         charts.append(
             chart.encode(
@@ -305,7 +305,7 @@ def score_histograms(histograms: Mapping[str, Sequence[int]], name: str) -> Mark
                 ),
                 x2="high:Q",
                 y2=alt.datum(0),
-                y=alt.Y("count:Q", title=None, axis=alt.Axis(tickCount=2, format="~s", **_QUIET)),
+                y=alt.Y("count:Q", title=None, axis=alt.Axis(tickCount=2, format="~s", **QUIET)),
                 description="what:N",
             ).properties(
                 width=WIDTH,
@@ -316,7 +316,7 @@ def score_histograms(histograms: Mapping[str, Sequence[int]], name: str) -> Mark
     if not charts:
         return Markup("")
     label = f"Histograms of finding scores by kind: {', '.join(histograms)}."
-    return _finish(alt.vconcat(*charts, spacing=10), name, label)
+    return finish(alt.vconcat(*charts, spacing=10), name, label)
 
 
 def sparkline(counts: Sequence[int]) -> Markup:
@@ -336,22 +336,23 @@ def sparkline(counts: Sequence[int]) -> Markup:
     ).format(width, width, bars)
 
 
-def _finish(chart: Any, name: str, label: str) -> Markup:
+def finish(chart: Any, name: str, label: str) -> Markup:
+    """Draw a chart with the axes of all charts here; see `draw`."""
     titles = {"titleColor": "var(--muted)", "titleFontSize": 12.5, "titleFontWeight": "normal", "labelFontSize": 12.5}
     return draw(chart.configure_axis(**titles).configure_axisY(titlePadding=8), name, label)
 
 
-def _axis_label(value: str, at: int) -> str:
+def axis_label(value: str, at: int) -> str:
     """A class name fit for an axis: one line, not empty."""
     return clip(" ".join(value.split()), 60) or f"(class {at})"
 
 
-def _named_axis(names: Sequence[str], **options: Any) -> alt.Axis:
+def named_axis(names: Sequence[str], **options: Any) -> alt.Axis:
     """An axis over 0, 1, 2, ... that shows names, so that names which are equal once shortened stay apart."""
     # As JSON, a name is one string literal of Vega's expression language, whatever it holds.
     labels = f"{json.dumps(list(names))}[datum.value]"
     return alt.Axis(
-        labelExpr=labels, **{**_QUIET, "grid": False, "labelColor": "var(--ink)", "labelLimit": 140, **options}
+        labelExpr=labels, **{**QUIET, "grid": False, "labelColor": "var(--ink)", "labelLimit": 140, **options}
     )
 
 

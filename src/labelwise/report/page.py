@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import labelwise
-from labelwise.report import charts
+from labelwise.report import charts, expert_charts
 from labelwise.report.plain import attempt
 from labelwise.report.summary import to_dict
 from labelwise.runs import REPORT, RunFolder, write_text
@@ -82,7 +82,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(number=_number, figure=_figure, percent=_percent, decimal=_decimal)
-    environment.globals.update(charts=charts, titles=SECTIONS, first_page=FIRST_PAGE, table_rows=TABLE_ROWS)
+    environment.globals.update(
+        charts=charts, expert_charts=expert_charts, titles=SECTIONS, first_page=FIRST_PAGE, table_rows=TABLE_ROWS
+    )
     return environment
 
 

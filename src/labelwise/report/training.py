@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
 
 from labelwise.metrics import classification_scores, reliability
 from labelwise.report.plain import Missing, attempt, existing, read_table
@@ -82,15 +84,19 @@ def _model(name: str, folder: Path) -> dict[str, Any]:
     diagrams = attempt(not_shown, "calibration", lambda: _reliability(folder, tasks, classes)) or {}
     for task, points in diagrams.items():
         tasks[task]["reliability"] = points
+    history = attempt(not_shown, "learning curve", lambda: _history(folder)) or []
+    # What the gates did has a part of its own.
+    gates = [{"epoch": row["epoch"], **row["gates"]} for row in history if isinstance(row.get("gates"), dict)]
+    history = [{key: value for key, value in row.items() if key != "gates"} for row in history]
     return {
         "name": name,
         "method": metrics.get("method") or config.get("method"),
         "options": config.get("options") or {},
         "epochs": metrics.get("epochs"),
         "tasks": tasks,
-        "history": (history := attempt(not_shown, "learning curve", lambda: _history(folder))),
-        "best_epoch": _best_epoch(history or []),
-        "experts": attempt(not_shown, "experts", lambda: _experts(metrics)),
+        "history": history or None,
+        "best_epoch": _best_epoch(history),
+        "experts": attempt(not_shown, "experts", lambda: _experts(metrics, gates)),
         "not_shown": not_shown,
     }
 
@@ -144,16 +150,44 @@ def _best_epoch(history: list[dict[str, Any]]) -> int | None:
     return kept["epoch"] if kept else None
 
 
-def _experts(metrics: dict[str, Any]) -> dict[str, Any] | None:
+def _experts(metrics: dict[str, Any], gates: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Weights that tasks give to experts, `training` by epoch, and where known, what tasks have in common."""
     experts = metrics.get("experts")
     if not experts:
         return None
     weights = {str(task): np.asarray(row, float) for task, row in experts["tasks"].items()}
     if len({row.shape for row in weights.values()}) != 1 or any(row.ndim != 1 for row in weights.values()):
         raise ValueError("experts: every task should have one weight an expert")
+    for row in gates:
+        loads = row["load"]
+        if set(loads) != set(weights) or any(np.shape(loads[task]) != weights[task].shape for task in weights):
+            raise ValueError(f"{HISTORY}: the gates of epoch {row['epoch']} should have one load a task and expert")
+    overlap = experts.get("overlap")
     return {
         "tasks": list(weights),
         "weights": [row.tolist() for row in weights.values()],
         "chosen": {task: np.flatnonzero(row > 0).tolist() for task, row in weights.items()},
         "note": experts.get("note"),
+        "notes": [str(note) for note in experts.get("notes") or []],
+        "training": gates,
+        "overlap": None if overlap is None else [overlap[task] for task in weights],
+        "tree": None if overlap is None or len(weights) < 3 else _tree([overlap[task] for task in weights]),
+    }
+
+
+def _tree(overlap: list[list[float]]) -> dict[str, Any]:
+    """Tasks joined by the experts that they share, those that share most first (average linkage on 1 - overlap).
+
+    `order` are the tasks from top to bottom. Each of `merges` joins two clusters at a distance in [0, 1]; clusters are
+    numbered as in scipy, first the tasks, then the merges.
+    """
+    apart = 1 - np.asarray(overlap, float)
+    if apart.shape != (len(overlap),) * 2 or not ((apart >= -1e-9) & (apart <= 1 + 1e-9)).all():
+        raise ValueError("experts: overlap should be a share for each two tasks")
+    apart = np.clip((apart + apart.T) / 2, 0, 1)
+    np.fill_diagonal(apart, 0)
+    joined = linkage(squareform(apart), "average")
+    return {
+        "order": leaves_list(joined).tolist(),
+        "merges": [[int(left), int(right), float(at)] for left, right, at, _ in joined],
     }
