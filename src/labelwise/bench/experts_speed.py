@@ -350,8 +350,8 @@ def _table(figures: Sequence[dict[str, Any]], turns: int, with_theirs: bool) -> 
     mended = f"; {THEIRS} as it is, but for its cast of binary codes, mended for NumPy >= 2" if with_theirs else ""
     return {
         "title": f"experts-speed: gates per example, settled, each task's choice independent of the others', "
-        f"{figures[0]['batch']} rows, two-layer experts; medians of {turns} turns on the CPU with "
-        f"{torch.get_num_threads()} threads; how many times the time and memory of the sparse path others take{mended}",
+        f"{figures[0]['batch']} rows, two-layer experts; medians of {turns} turns on the CPU, "
+        f"threads: {torch.get_num_threads()}; how many times the time and memory of the sparse path others take{mended}",
         "columns": ["tasks", "n", "k", "width", "step", "sparse ms"]
         + [f"{name} ×" for name in others]
         + ["sparse MiB"]
