@@ -351,7 +351,8 @@ def _table(figures: Sequence[dict[str, Any]], turns: int, with_theirs: bool) -> 
     return {
         "title": f"experts-speed: gates per example, settled, each task's choice independent of the others', "
         f"{figures[0]['batch']} rows, two-layer experts; medians of {turns} turns on the CPU, "
-        f"threads: {torch.get_num_threads()}; how many times the time and memory of the sparse path others take{mended}",
+        f"threads: {torch.get_num_threads()}; how many times the time and memory of the sparse path others take"
+        f"{mended}",
         "columns": ["tasks", "n", "k", "width", "step", "sparse ms"]
         + [f"{name} ×" for name in others]
         + ["sparse MiB"]
