@@ -78,7 +78,7 @@ def test_unfit_files_are_refused_by_name(tmp_path):
 
 def test_several_tasks_need_names():
     two = LabelTable.from_columns({"y": [0, 1], "z": [0, 1]}, [Task(n, "single", ("a", "b")) for n in "yz"])
-    with pytest.raises(ValueError, match="has the tasks y, z; give probabilities as a dictionary"):
+    with pytest.raises(ValueError, match="has the tasks y, z; probabilities are of one of them"):
         given_probabilities(two, GOOD)
     numbers = LabelTable.from_columns({"y": [0.5, 1.0]}, [Task("y", "real")])
     with pytest.raises(ValueError, match="'y' is of kind 'real'"):

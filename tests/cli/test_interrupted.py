@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 AUDIT = ["audit", "digits", "--folds", "4", "--quiet"]
-FIT = ["fit", "wine", "--method", "dselect-k", "--set", "epochs=40", "--quiet"]
+FIT = ["fit", "digits", "--method", "dselect-k", "--set", "epochs=30", "--quiet"]
 
 
 def start(words, folder, environment, **options):
