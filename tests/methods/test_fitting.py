@@ -299,8 +299,8 @@ def test_frog_calls_are_learned_and_no_recording_is_on_both_sides(tmp_path, data
     folder = methods.fit(table, "dselect-k", tmp_path / "model", options={"epochs": 20}, quiet=True)
     metrics = read_json(folder / "metrics.json")
     for task in table.tasks:
-        counts = np.bincount(table.labels(task.name))
-        assert metrics["tasks"][task.name]["test"]["accuracy"]["low"] > counts.max() / counts.sum()
+        # Whoever always says one class recalls 1 / classes of them; shares of classes differ between few recordings.
+        assert metrics["tasks"][task.name]["test"]["macro_recall"]["low"] > 1 / len(task.classes)
     parts = pq.read_table(folder / "predictions.parquet").to_pandas()["split"].to_numpy()
     for group in np.unique(table.groups):
         assert len(set(parts[table.groups == group])) == 1
