@@ -2,7 +2,6 @@
 
 import io
 import json
-import wave
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from labelwise.labels import LabelTable
+from labelwise.labels.readers.files import wav_bytes
 from labelwise.runs import writing
 
 MOST = 2000
@@ -99,14 +99,7 @@ def _audio(column: pa.ChunkedArray, row: int, field: pa.Field) -> bytes | None:
     samples = np.asarray(value[: _SECONDS * rate], np.float64)
     if not len(samples) or not np.isfinite(samples).all():
         return None
-    scaled = samples / max(np.abs(samples).max(), 1e-12) * 32767
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(scaled.astype("<i2").tobytes())
-    return buffer.getvalue()
+    return wav_bytes(samples / max(np.abs(samples).max(), 1e-12), rate)
 
 
 _MEDIA = {"image": _image, "text": _text, "audio": _audio}
