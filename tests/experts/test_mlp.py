@@ -21,8 +21,8 @@ def test_stacked_experts_are_separate_networks(n, hidden, activate, data):
     for i in range(n):
         layers: list[nn.Module] = []
         for weight, bias in zip(experts.weights, experts.biases, strict=True):
-            layer = nn.Linear(weight.shape[2], weight.shape[1]).double()
-            layer.load_state_dict({"weight": weight[i], "bias": bias[i]})
+            layer = nn.Linear(*weight.shape[1:]).double()
+            layer.load_state_dict({"weight": weight[i].T, "bias": bias[i]})
             layers += [layer, nn.ReLU()]
         expected.append(nn.Sequential(*layers[: len(layers) if activate else -1])(inputs))
     assert len(experts) == n

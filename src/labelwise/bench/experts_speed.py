@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from labelwise.bench.harness import versions
 from labelwise.experts import Mixture, MixtureOutput, MLPExperts, MultiTaskMixture
 from labelwise.functional import binary_codes
-from labelwise.gates import DSelectK, Fixed, ask
+from labelwise.gates import DSelectK, Fixed, GateOutput, ask
 from labelwise.methods.training import seeded
 from labelwise.progress import progress
 
@@ -68,7 +68,7 @@ def run(cases: Sequence[Case], turns: int, seed: int = 0, quiet: bool = False) -
         for case in cases:
             figures.append(_measure(case, turns, theirs))
             advance()
-        gates = _measure_gates(Case(8, 16, 2, 256), 4 * turns, theirs)
+        gates = [_measure_gates(Case(8, 16, 2, 256), 4 * turns, theirs, entropy) for entropy in (0.0, 1e-6)]
         pruned = _measure_pruned(Case(1, 16, 2, 256), 8 * turns)
         advance()
     return {
@@ -174,8 +174,8 @@ def _separate(experts: Any) -> list[nn.Module]:
     for expert in range(len(experts)):
         layers: list[nn.Module] = []
         for weight, bias in zip(experts.weights, experts.biases, strict=True):
-            layer = nn.Linear(weight.shape[2], weight.shape[1])
-            layer.load_state_dict({"weight": weight[expert], "bias": bias[expert]})
+            layer = nn.Linear(*weight.shape[1:])
+            layer.load_state_dict({"weight": weight[expert].T, "bias": bias[expert]})
             layers += [layer, nn.ReLU()]
         networks.append(nn.Sequential(*layers))
     return networks
@@ -264,24 +264,26 @@ def peak(call: Callable[[], None]) -> int:
     return most
 
 
-def _measure_gates(case: Case, turns: int, theirs: Any) -> dict[str, Any]:
+def _measure_gates(case: Case, turns: int, theirs: Any, entropy: float) -> dict[str, Any]:
     """The gates of all tasks, forward and backward: computed together, one after another, and by LibMTL."""
     narrow = nn.ModuleList(nn.Linear(case.width, 1) for _ in range(case.n))  # so that gates are nearly all there is
     names = [str(task) for task in range(case.tasks)]
-    gates = {name: DSelectK(case.n, case.k, case.width) for name in names}
+    gates = {name: DSelectK(case.n, case.k, case.width, entropy=entropy) for name in names}
     inputs = torch.randn(case.batch, case.width)
     outputs = torch.stack([network(inputs) for network in narrow]).detach()[..., 0].T
 
-    def together() -> list[Tensor]:
-        return [said.weights for said in ask(gates, inputs).values()]
+    def together() -> list[GateOutput]:
+        return list(ask(gates, inputs).values())
 
-    def in_turn() -> list[Tensor]:
-        return [gate(inputs).weights for gate in gates.values()]
+    def in_turn() -> list[GateOutput]:
+        return [gate(inputs) for gate in gates.values()]
 
-    def learn(weigh: Callable[[], list[Tensor]], learner: nn.Module) -> Callable[[], None]:
+    def learn(say: Callable[[], list[GateOutput]], learner: nn.Module) -> Callable[[], None]:
         def call() -> None:
             learner.zero_grad()
-            torch.stack([(weights * outputs).sum(1) for weights in weigh()]).square().mean().backward()
+            said = say()
+            loss = torch.stack([(gate.weights * outputs).sum(1) for gate in said]).square().mean()
+            (loss + torch.stack([gate.penalty for gate in said]).sum() if entropy else loss).backward()
 
         return call
 
@@ -289,15 +291,15 @@ def _measure_gates(case: Case, turns: int, theirs: Any) -> dict[str, Any]:
     calls = {"together": learn(together, kept), "one after another": learn(in_turn, kept)}
     if theirs is not None:
         model = _theirs(theirs, case, names, [_Given(column) for column in outputs.T[..., None]])
-        # In eval mode, where it leaves out the backward pass that it makes within its forward pass.
-        model.eval()
+        # In training mode it back-propagates the entropy of the last task's gate within its forward pass.
+        model.train(entropy > 0)
 
         def call() -> None:
             model.zero_grad()
             torch.stack(list(model(inputs).values())).square().mean().backward()
 
         calls[THEIRS] = call
-    return asdict(case) | {"ms": _take_turns(calls, turns)}
+    return asdict(case) | {"entropy": entropy, "ms": _take_turns(calls, turns)}
 
 
 class _Given(nn.Module):
@@ -361,16 +363,21 @@ def _table(figures: Sequence[dict[str, Any]], turns: int, with_theirs: bool) -> 
     }
 
 
-def _parts_table(gates: dict[str, Any], pruned: dict[str, Any]) -> dict[str, Any]:
+def _parts_table(gates: Sequence[dict[str, Any]], pruned: dict[str, Any]) -> dict[str, Any]:
     rows = []
     for what, found in (
-        (f"{gates['tasks']} gates, n = {gates['n']}, k = {gates['k']}, forward + backward", gates),
+        *((f"{each['tasks']} gates, n = {each['n']}, k = {each['k']}, {_work(each)}", each) for each in gates),
         (f"static mixture, n = {pruned['n']}, k = {pruned['k']}, inference", pruned),
     ):
         first = median(next(iter(found["ms"].values())))
         rows += [[what, how, median(times), median(times) / first] for how, times in found["ms"].items()]
     return {
-        "title": f"experts-speed: gates alone and pruned mixtures, {gates['batch']} rows of {gates['width']} features",
+        "title": f"experts-speed: gates alone and pruned mixtures, {pruned['batch']} rows of {pruned['width']} "
+        f"features; {THEIRS} has the entropy term for the last task alone",
         "columns": ["what", "how", "ms", "× the first"],
         "rows": rows,
     }
+
+
+def _work(gates: dict[str, Any]) -> str:
+    return "forward + backward" + (", with the entropy term" if gates["entropy"] else "")

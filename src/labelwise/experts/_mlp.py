@@ -3,16 +3,17 @@
 import copy
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class MLPExperts(nn.Module):
     """n multilayer perceptrons of one shape, whose weights are stacked so that all run in a few matrix products.
 
-    Weights and biases start as those of `torch.nn.Linear`. ReLU follows every layer, the last one too unless
+    Layer l has `weights[l]` `[n, in, out]` (the order in which products of few rows are fastest) and `biases[l]`
+    `[n, out]`, which start as those of `torch.nn.Linear`. ReLU follows every layer, the last one too unless
     `activate_output=False`, as experts give features to heads and not answers.
 
     Args:
@@ -36,15 +37,15 @@ class MLPExperts(nn.Module):
         self.in_features = in_features
         self.out_features = out_features
         self.activate_output = activate_output
-        shapes = list(zip(widths[1:], widths[:-1], strict=True))
+        shapes = list(pairwise(widths))
         self.weights = nn.ParameterList(nn.Parameter(torch.empty(n, *shape)) for shape in shapes)
-        self.biases = nn.ParameterList(nn.Parameter(torch.empty(n, out)) for out, _ in shapes)
+        self.biases = nn.ParameterList(nn.Parameter(torch.empty(n, out)) for _, out in shapes)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw all weights and biases anew, uniform within `1 / sqrt(fan_in)`."""
         for weight, bias in zip(self.weights, self.biases, strict=True):
-            bound = 1 / math.sqrt(weight.shape[-1])
+            bound = 1 / math.sqrt(weight.shape[1])
             nn.init.uniform_(weight, -bound, bound)
             nn.init.uniform_(bias, -bound, bound)
 
@@ -58,7 +59,7 @@ class MLPExperts(nn.Module):
             if chosen is not None:
                 index = torch.as_tensor(chosen, device=weight.device)
                 weight, bias = weight.index_select(0, index), bias.index_select(0, index)
-            outputs = self._activate(torch.baddbmm(bias.unsqueeze(1), outputs, weight.mT), layer)
+            outputs = self._activate(torch.baddbmm(bias.unsqueeze(1), outputs, weight), layer)
         return outputs
 
     def only(self, chosen: Sequence[int]) -> "MLPExperts":
@@ -80,7 +81,7 @@ class MLPExperts(nn.Module):
     def _one(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
         def expert(outputs: Tensor) -> Tensor:
             for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-                outputs = self._activate(F.linear(outputs, weight, bias), layer)
+                outputs = self._activate(torch.addmm(bias, outputs, weight), layer)
             return outputs
 
         return expert
@@ -90,5 +91,5 @@ class MLPExperts(nn.Module):
 
     def extra_repr(self) -> str:
         """What `print` shows of the experts."""
-        widths = [self.in_features, *(weight.shape[1] for weight in self.weights)]
+        widths = [self.in_features, *(weight.shape[2] for weight in self.weights)]
         return f"{self.n} experts, widths {widths}, activate_output={self.activate_output}"
