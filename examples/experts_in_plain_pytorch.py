@@ -29,7 +29,14 @@ for step in range(steps):
     optimizer.step()
     if step % 100 == 0:
         print(f"step {step}: loss {loss.item():.3f}")
+    if step in (9, steps - 1):  # soon, since later one cannot see that a gate died, and at the end
+        for task, gate in model.gates.items():
+            print(f"gate of {task}:", *gate.health() or ["in good health"])
 
 chosen = model.selected()
 print(chosen.to_string(index=False))
 assert chosen.groupby("task").size().max() <= 2
+
+small = model.eval().prune()  # without the experts that no task uses
+print(len(small.experts), "of 8 experts are left")
+torch.testing.assert_close(small(inputs).outputs, model(inputs).outputs)

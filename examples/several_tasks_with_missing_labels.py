@@ -20,3 +20,7 @@ predicted = model.predict(X_test)
 for name, truth, guess in zip(("digit", "loops"), y_test.T, predicted.T, strict=True):
     print(f"{name}: accuracy {accuracy_score(truth, guess):.3f}")
     assert accuracy_score(truth, guess) > 0.85
+
+chosen = model.method_.mixture.selected()
+print(chosen.to_string(index=False))
+assert chosen.groupby("task").size().max() <= 2

@@ -29,7 +29,7 @@ def test_a_selector_that_begins_settled_is_dead():
     (gate().weights @ torch.randn(8)).backward()
     assert (gate.z_logits.grad[1] == 0).all()
     assert "selectors [1] have settled after 1 steps" in fault(gate)
-    assert "reset_parameters()" in fault(gate)
+    assert "begin anew with a learning rate well below gamma, now 1" in fault(gate)
     gate.reset_parameters()
     assert gate.health() == []
 
@@ -92,6 +92,16 @@ def test_a_gate_that_stays_soft_after_its_schedules():
     assert "up to 8 experts are in use, more than k = 2" in fault(gate)
     gate.gamma = LinearRamp(0.0, 50, start=1.0)
     assert gate.health() == []
+
+
+def test_a_gate_has_a_few_steps_to_settle_however_short_its_schedules():
+    gate = DSelectK(8, 2, entropy=LinearRamp(0.1, 1))
+    with torch.no_grad():
+        gate.z_logits.fill_(0.1)
+    gate.step.fill_(10)
+    assert gate.health() == []
+    gate.step.fill_(11)
+    assert "train for longer, raise entropy or lower gamma" in fault(gate)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -2,14 +2,14 @@
 
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from labelwise.runs import write_json
+from labelwise.runs import read_json, write_json
 
 Table = tuple[str, list[str], list[list[Any]]]
 """Title, names of columns, rows."""
@@ -93,6 +93,17 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
 def result_path(name: str) -> Path:
     """Where the result of a comparison is kept."""
     return Path(__file__).parent / f"{name}.json"
+
+
+def kept(file: Path | None, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `make` gives: read from the JSON `file` if it is there, so that stopped work goes on; else written there."""
+    if file and file.exists():
+        found: dict[str, Any] = read_json(file)
+        return found
+    found = make()
+    if file:
+        write_json(file, found)
+    return found
 
 
 def save(result: Mapping[str, Any]) -> Path:

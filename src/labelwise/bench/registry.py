@@ -23,6 +23,11 @@ _BENCHES = {
         "frog_calls",
         "family, genus and species of frogs from their calls, split by recording: dselect-k and plain networks",
     ),
+    "gate-settings": (
+        "gate_settings",
+        "gate_settings",
+        "k, gamma and the entropy term of dselect-k: what goes wrong at both ends of each",
+    ),
     "grocery": (
         "linked_tasks",
         "grocery",

@@ -7,7 +7,7 @@ on, so that no gate has more tries than another on those that are.
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,18 +16,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labelwise.bench.harness import compare, interval, versions
+from labelwise.bench.harness import compare, interval, kept, versions
 from labelwise.experts import PLE, Extraction, MixtureOutput, MLPExperts, MultiTaskMixture, SharedBottom, SingleTask
 from labelwise.gates import DSelectK, Gate, GumbelSoftmax, LinearRamp, NoisyTopK, Softmax, TopK
 from labelwise.methods.training import seeded
 from labelwise.metrics import expert_recovery, experts_used
 from labelwise.progress import progress
-from labelwise.runs import read_json, write_json
 
 OURS = "dselect-k"
 FEATURES = 10
 GROUPS = 2
-_EXPERTS, _K, _WIDTH = 8, 2, 8
+EXPERTS, _K, _WIDTH = 8, 2, 8
 _WAVES = 4
 _NOISE = 0.1
 _TUNED_ON = 4  # seeds for choosing hyper-parameters
@@ -134,13 +133,8 @@ def run(
     with progress("dselect-k-synthetic", fits, quiet) as advance:
 
         def fit(n_tasks: int, method: str, seed: int, value: float | None = None) -> dict[str, Any]:
-            kept = Path(out) / f"{method}-{n_tasks}-{value}-{seed}.json" if out else None
-            if kept and kept.exists():
-                found: dict[str, Any] = read_json(kept)
-            else:
-                found = _fit(n_tasks, method, seed, value, budget)
-                if kept:
-                    write_json(kept, found)
+            file = Path(out) / f"{method}-{n_tasks}-{value}-{seed}.json" if out else None
+            found = kept(file, lambda: _fit(n_tasks, method, seed, value, budget))
             advance()
             return found
 
@@ -194,28 +188,41 @@ def _fit(n_tasks: int, method: str, seed: int, value: float | None, budget: Budg
     """Errors of one network, means over tasks; its size; and how its gates choose, None where it has none to choose."""
     generator = torch.Generator().manual_seed(seed)
     drawn = draw(n_tasks, generator, budget.rows, budget.judged)
-    inputs, targets = drawn.inputs["train"], drawn.targets["train"]
     with seeded(seed):
         model = _BUILDERS[method]([str(task) for task in range(n_tasks)], value, budget.steps)
-        optimiser = torch.optim.Adam(model.parameters(), budget.learning_rate, fused=True)
-        for _ in range(budget.epochs):
-            for rows in torch.randperm(budget.rows, generator=generator).split(budget.batch_size):
-                said = model(inputs[rows])
-                loss = (_answers(said) - targets[rows]).square().mean() + said.penalty / n_tasks
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-    model.eval()
+        for _ in learn(model, drawn, budget, generator):
+            pass
     found: dict[str, Any] = {"parameters": _size(model), **dict.fromkeys(_USES)}
-    with torch.no_grad():
-        for part in ("validation", "test"):
-            said = model(drawn.inputs[part])
-            found[part] = (_answers(said) - drawn.targets[part]).square().mean().item()
+    for part in ("validation", "test"):
+        found[part], said = judge(model, drawn, part)
     if isinstance(model, MultiTaskMixture):
         weights = torch.stack([gate.weights for gate in said.gates.values()])
         used = experts_used(weights).double()
         found |= {"experts": used.mean().item(), "most": used.max().item(), **expert_recovery(weights, drawn.groups)}
     return found
+
+
+def learn(model: nn.Module, drawn: Drawn, budget: Budget, generator: torch.Generator) -> Iterator[int]:
+    """Train a network on tasks of the generator; gives the number of steps after each, to look at it on the way."""
+    inputs, targets = drawn.inputs["train"], drawn.targets["train"]
+    optimiser = torch.optim.Adam(model.parameters(), budget.learning_rate, fused=True)
+    step = 0
+    for _ in range(budget.epochs):
+        for rows in torch.randperm(budget.rows, generator=generator).split(budget.batch_size):
+            said = model(inputs[rows])
+            loss = (_answers(said) - targets[rows]).square().mean() + said.penalty / targets.shape[1]
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            step += 1
+            yield step
+
+
+@torch.no_grad()
+def judge(model: nn.Module, drawn: Drawn, part: str) -> tuple[float, MixtureOutput]:
+    """Mean squared error over rows and tasks of a part, and what the network said; it is left in eval mode."""
+    said = model.eval()(drawn.inputs[part])
+    return (_answers(said) - drawn.targets[part]).square().mean().item(), said
 
 
 def _answers(said: MixtureOutput) -> Tensor:
@@ -230,7 +237,7 @@ def _heads(names: Sequence[str], width: int = _WIDTH) -> dict[str, nn.Module]:
     return {name: nn.Linear(width, 1) for name in names}
 
 
-def _experts(n: int = _EXPERTS) -> MLPExperts:
+def _experts(n: int = EXPERTS) -> MLPExperts:
     return MLPExperts(n, FEATURES, _WIDTH, _WIDTH)
 
 
@@ -238,7 +245,8 @@ def _bottom(width: int = _WIDTH) -> nn.Module:
     return nn.Sequential(nn.Linear(FEATURES, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
 
 
-def _mixture(names: Sequence[str], gate: Callable[[], Gate]) -> nn.Module:
+def mixture(names: Sequence[str], gate: Callable[[], Gate]) -> MultiTaskMixture:
+    """The experts of all comparisons here, under a gate for each task."""
     return MultiTaskMixture(_experts(), {name: gate() for name in names}, _heads(names))
 
 
@@ -247,7 +255,7 @@ class _TrueGroups(nn.Module):
 
     def __init__(self, names: Sequence[str]):
         super().__init__()
-        own = _EXPERTS // GROUPS
+        own = EXPERTS // GROUPS
         groups = [names[group::GROUPS] for group in range(GROUPS)]
         self.names = names
         self.mixtures = nn.ModuleList(
@@ -263,12 +271,12 @@ class _TrueGroups(nn.Module):
 def _ours(names: Sequence[str], entropy: float | None, steps: int) -> nn.Module:
     strength = LinearRamp(entropy or 0.0, math.ceil(0.3 * steps))
     narrowing = LinearRamp(0.0, math.ceil(0.9 * steps), start=1.0)  # no gate ends with more than k experts
-    return _mixture(names, lambda: DSelectK(_EXPERTS, _K, gamma=narrowing, entropy=strength))
+    return mixture(names, lambda: DSelectK(EXPERTS, _K, gamma=narrowing, entropy=strength))
 
 
 def _gumbel(names: Sequence[str], temperature: float | None, steps: int) -> nn.Module:
     cooling = LinearRamp(temperature or 1.0, steps, start=1.0)
-    return _mixture(names, lambda: GumbelSoftmax(_EXPERTS, temperature=cooling))
+    return mixture(names, lambda: GumbelSoftmax(EXPERTS, temperature=cooling))
 
 
 def _ple(names: Sequence[str], value: None, steps: int) -> nn.Module:
@@ -285,9 +293,9 @@ def _wide(names: Sequence[str], value: None, steps: int) -> nn.Module:
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     OURS: _ours,
-    "top-k": lambda names, value, steps: _mixture(names, lambda: TopK(_EXPERTS, _K)),
-    "noisy top-k": lambda names, value, steps: _mixture(names, lambda: NoisyTopK(_EXPERTS, _K)),
-    "softmax": lambda names, value, steps: _mixture(names, lambda: Softmax(_EXPERTS)),
+    "top-k": lambda names, value, steps: mixture(names, lambda: TopK(EXPERTS, _K)),
+    "noisy top-k": lambda names, value, steps: mixture(names, lambda: NoisyTopK(EXPERTS, _K)),
+    "softmax": lambda names, value, steps: mixture(names, lambda: Softmax(EXPERTS)),
     "gumbel": _gumbel,
     "ple": _ple,
     "shared bottom": lambda names, value, steps: SharedBottom(_bottom(), _heads(names)),

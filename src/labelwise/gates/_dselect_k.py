@@ -111,6 +111,7 @@ class DSelectK(Gate):
         Finds numbers that are not finite; selectors that settled before they could learn, or on numbers that no expert
         has; digits that never moved; gates that stay soft although their schedules are over. Ask before training, after
         the first few steps, and at the end: a selector settled by accident looks like one that has learned, later on.
+        To begin anew, `reset_parameters()` and make a new optimiser, or fit again.
 
         Args:
             inputs: examples to ask a gate per example about, `[batch, in_features]`; not needed for a static gate.
@@ -126,36 +127,35 @@ class DSelectK(Gate):
         if not len(w_logits):
             return []
         if not (z_logits.isfinite().all() and w_logits.isfinite().all()):
-            return ["logits are not finite: begin anew with reset_parameters() and a lower learning rate"]
+            return ["logits are not finite: begin anew with a lower learning rate"]
         selectors = selector(z_logits, self.n_experts, gamma)
         faults = []
         settled = (z_logits.abs() >= gamma / 2).all(-1).all(-1)
         if self.n_experts > 1 and step <= _EARLY and settled.any():
             faults.append(
                 f"selectors {_indices(settled)} have settled after {step} steps in training mode, get no gradient and "
-                f"can learn nothing: begin anew with reset_parameters(), and keep the learning rate well below gamma, "
-                f"now {gamma:g}"
+                f"can learn nothing: begin anew with a learning rate well below gamma, now {gamma:g}"
             )
         lost = (selectors.sum(-1) < _USED).double().mean(-1)
         if lost.any():
             faults.append(
                 f"selectors {_indices(lost > 0)} lie on numbers that none of the {self.n_experts} experts has, for "
-                f"{lost.max().item():.0%} of examples, and get no gradient there: begin anew with reset_parameters(), "
-                f"add the penalty to the loss, and keep the learning rate well below gamma, now {gamma:g}"
+                f"{lost.max().item():.0%} of examples, and get no gradient there: begin anew with a learning rate well "
+                f"below gamma, now {gamma:g}, and with the penalty in the loss"
             )
         bound = at(self.gamma, 0) / 100
         if self.n_experts > 1 and step >= _LATE and all((p.abs() <= bound).all() for p in self._z_parameters):
             faults.append(
                 f"no digit has left the range it was drawn from in {step} steps in training mode: see that the "
                 "optimiser has the gate's parameters and that the penalty is in the loss; raise the learning rate or "
-                "the entropy term"
+                "entropy"
             )
-        schedules = [s for s in (self.gamma, self.entropy) if isinstance(s, LinearRamp)]
+        spans = [schedule.steps for schedule in (self.gamma, self.entropy) if isinstance(schedule, LinearRamp)]
         used = int((mix_selectors(selectors.movedim(0, -2), w_logits) > _USED).sum(-1).max())
-        if schedules and used > self.k and step >= 2 * max(schedule.steps for schedule in schedules):
+        if spans and used > self.k and step > _EARLY and step >= 2 * max(spans):
             faults.append(
-                f"up to {used} experts are in use, more than k = {self.k}, though the schedules are over: raise the "
-                "entropy term, lower gamma, or let it fall to 0, as LinearRamp(0.0, steps, start=1.0) does"
+                f"up to {used} experts are in use, more than k = {self.k}, though the schedules are over: train for "
+                "longer, raise entropy or lower gamma; only a gamma that falls to 0 makes sure"
             )
         return faults
 

@@ -192,13 +192,13 @@ def reliability(series: Mapping[str, Sequence[Mapping[str, Any]]], name: str, ta
     base = alt.Chart(alt.InlineData(values=values)).encode(
         x=alt.X("confidence:Q", title="confidence", scale=share, axis=alt.Axis(format=".0%", tickCount=5, **QUIET)),
         y=alt.Y("accuracy:Q", title="accuracy", scale=share, axis=alt.Axis(format=".0%", tickCount=5, **QUIET)),
-        color=_colour([axis_label(model, at) for at, model in enumerate(series)]),
+        color=colour([axis_label(model, at) for at, model in enumerate(series)]),
     )
     ends = alt.InlineData(values=[{"confidence": 0, "accuracy": 0}, {"confidence": 1, "accuracy": 1}])
     diagonal = alt.Chart(ends).mark_line(color="var(--muted)", strokeDash=[4, 4], strokeWidth=1)
     diagonal = diagonal.encode(x="confidence:Q", y="accuracy:Q")
     points = base.mark_point(filled=True, opacity=0.9).encode(
-        shape=_shape([axis_label(model, at) for at, model in enumerate(series)]),
+        shape=shape([axis_label(model, at) for at, model in enumerate(series)]),
         size=alt.Size("count:Q", scale=alt.Scale(type="sqrt", range=[25, 160]), legend=None),
         description="what:N",
     )
@@ -228,14 +228,12 @@ def learning_curve(history: Sequence[Mapping[str, Any]], name: str, model: str) 
     base = alt.Chart(alt.InlineData(values=values)).encode(
         x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, tickCount=6, format="d", **QUIET)),
         y=alt.Y("loss:Q", title="loss", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5, format="~g", **QUIET)),
-        color=_colour(parts),
+        color=colour(parts),
     )
-    lines = base.mark_line(strokeWidth=2).encode(
-        strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(domain=parts, range=list(_DASHES)), legend=None)
-    )
+    lines = base.mark_line(strokeWidth=2).encode(strokeDash=dash(parts))
     lowest = {part: min((v for v in values if v["series"] == part), key=lambda value: value["loss"]) for part in parts}
     dots = alt.Chart(alt.InlineData(values=list(lowest.values()))).mark_point(filled=True, size=55, opacity=1)
-    dots = dots.encode(x="epoch:Q", y="loss:Q", color=_colour(parts), shape=_shape(parts), description="what:N")
+    dots = dots.encode(x="epoch:Q", y="loss:Q", color=colour(parts), shape=shape(parts), description="what:N")
     ending = "; ".join(f"{part} is lowest at epoch {v['epoch']} with {v['loss']:.3g}" for part, v in lowest.items())
     chart = (lines + dots).properties(width=WIDTH, height=220)
     return finish(chart, name, f"Learning curve of {model} over {len(history)} epochs: {ending}.")
@@ -267,13 +265,13 @@ def accuracies(rows: Sequence[Mapping[str, Any]], name: str) -> Markup:
             ),
         ),
         yOffset=alt.YOffset("series:N", scale=alt.Scale(domain=list(shown.values()), paddingInner=0.4)),
-        color=_colour(list(shown.values())),
+        color=colour(list(shown.values())),
     )
     scale = alt.Scale(domain=[max(0.0, lowest - 0.05), 1.0], nice=True)
     x = alt.X("low:Q", title="accuracy, 95 % interval", scale=scale, axis=alt.Axis(format=".0%", tickCount=5, **QUIET))
     lines = base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=x, x2="high:Q")
     points = base.mark_point(filled=True, size=70, opacity=1).encode(
-        x=alt.X("value:Q"), shape=_shape(list(shown.values())), description="what:N"
+        x=alt.X("value:Q"), shape=shape(list(shown.values())), description="what:N"
     )
     height = max(70, len(tasks) * (16 * len(models) + 16))
     label = "Accuracy with 95 % intervals. " + "; ".join(value["what"] for value in values[:12]) + "."
@@ -379,11 +377,18 @@ def _legend() -> alt.Legend:
     )
 
 
-def _colour(names: Sequence[str]) -> alt.Color:
+def colour(names: Sequence[str]) -> alt.Color:
+    """The colour of each of the first four values of the field `series`, with a legend."""
     colours = [_SERIES[at % len(_SERIES)] for at in range(len(names))]
     return alt.Color("series:N", scale=alt.Scale(domain=list(names), range=colours), legend=_legend())
 
 
-def _shape(names: Sequence[str]) -> alt.Shape:
+def shape(names: Sequence[str]) -> alt.Shape:
+    """The shape of points for each value of the field `series`, in the same legend."""
     shapes = [_SHAPES[at % len(_SHAPES)] for at in range(len(names))]
     return alt.Shape("series:N", scale=alt.Scale(domain=list(names), range=shapes), legend=_legend())
+
+
+def dash(names: Sequence[str]) -> alt.StrokeDash:
+    """The dashes of lines for each value of the field `series`, for those who do not see colours."""
+    return alt.StrokeDash("series:N", scale=alt.Scale(domain=list(names), range=list(_DASHES)), legend=None)

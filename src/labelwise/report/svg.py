@@ -17,7 +17,7 @@ _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _NAMESPACE = "{http://www.w3.org/2000/svg}"
 # Kept: what draws. The rest (classes, roles inside the picture, fonts that the page sets) only makes the page longer.
 _ATTRIBUTES = {
-    *("x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "width", "height", "d", "transform", "points", "offset"),
+    *("x", "y", "dy", "x1", "x2", "y1", "y2", "cx", "cy", "r", "width", "height", "d", "transform", "points", "offset"),
     *("fill", "fill-opacity", "opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray"),
     *(
         "stroke-linecap",
