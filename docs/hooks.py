@@ -1,7 +1,8 @@
-"""Fills measured results into the pages, from the files that `labelwise bench NAME --save` keeps."""
+"""Fills into the pages what would go stale if it were typed: measured results, their charts, and examples."""
 
 import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from labelwise import bench
@@ -11,9 +12,14 @@ from labelwise.runs import read_json
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Replace each line `[measured: NAME]` by the tables of that comparison, `[drawn: NAME]` by a chart of gates."""
-    markdown = re.sub(r"^\[measured: (.+)\]$", lambda found: _tables(found[1]), markdown, flags=re.MULTILINE)
-    return re.sub(r"^\[drawn: (.+)\]$", lambda found: _figure(found[1]), markdown, flags=re.MULTILINE)
+    """Replace lines of their own: `[measured: NAME]` by tables, `[drawn: NAME]` by a chart, `[example: FILE]` by code.
+
+    Results are those that `labelwise bench NAME --save` keeps, charts those of `gate-settings`, files in `examples/`.
+    """
+    fill = {"measured": _tables, "drawn": _figure, "example": _example}
+    return re.sub(
+        rf"^\[({'|'.join(fill)}): (.+)\]$", lambda found: fill[found[1]](found[2]), markdown, flags=re.MULTILINE
+    )
 
 
 def _tables(name: str) -> str:
@@ -31,6 +37,11 @@ def _shown(value: Any) -> str:
 
 def _figure(name: str) -> str:
     return f"<figure>{_gate_charts()[name]}</figure>"
+
+
+def _example(name: str) -> str:
+    code = (Path(__file__).parent.parent / "examples" / name).read_text(encoding="utf-8")
+    return f"```python\n{code}```"
 
 
 @cache

@@ -19,8 +19,9 @@ def hooks():
 
 def test_measured_results_fill_every_page(hooks):
     filled = {page.name: hooks.on_page_markdown(page.read_text()) for page in DOCS.rglob("*.md")}
-    assert not any(re.search(r"^\[(measured|drawn):", text, re.MULTILINE) for text in filled.values())
+    assert not any(re.search(r"^\[(measured|drawn|example):", text, re.MULTILINE) for text in filled.values())
     assert filled["dselect-k.md"].count("<figure><svg") == 5
+    assert (DOCS.parent / "examples" / "experts_in_plain_pytorch.py").read_text() in filled["dselect-k.md"]
     assert "| gamma | test MSE |" in filled["bench.md"]
 
 

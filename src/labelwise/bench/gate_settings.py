@@ -26,7 +26,6 @@ from labelwise.runs import short_hash
 _TASKS = 16
 _EARLY = 10  # steps after which `health` can still tell a gate that died from one that has learned
 _SURE = 1 - 1e-5  # weight of an expert from which a selector counts as settled on it
-
 _MEASURES = ("mse", "used", "settled", "over", "early", "late")
 
 
