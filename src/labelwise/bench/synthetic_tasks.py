@@ -1,54 +1,31 @@
 """Regression tasks that come in two groups, from a generator: DSelect-k, other static gates, and plain networks.
 
-Every network learns from the same rows in the same order for the same number of steps, and its last weights are taken.
-A gate with a hyper-parameter gets one of three values, chosen once by validation rows of seeds that are not reported
-on, so that no gate has more tries than another on those that are.
+How networks learn, and how hyper-parameters are chosen, is said in `gated_tasks`.
 """
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from labelwise.bench.harness import compare, interval, versions
-from labelwise.experts import PLE, Extraction, MixtureOutput, MLPExperts, MultiTaskMixture, SharedBottom, SingleTask
-from labelwise.gates import DSelectK, Gate, GumbelSoftmax, LinearRamp, NoisyTopK, Softmax, TopK
+from labelwise.bench.gated_tasks import OURS, Budget, Network, Parts, choices, fit_all, learn, networks, rows, size
+from labelwise.bench.harness import compare, versions
+from labelwise.experts import MixtureOutput, MLPExperts, MultiTaskMixture
+from labelwise.gates import Softmax
 from labelwise.methods.training import seeded
 from labelwise.metrics import expert_recovery, experts_used
-from labelwise.progress import progress
-from labelwise.runs import read_json, write_json
 
-OURS = "dselect-k"
 FEATURES = 10
 GROUPS = 2
-_EXPERTS, _K, _WIDTH = 8, 2, 8
+_EXPERTS, _WIDTH = 8, 8
 _WAVES = 4
 _NOISE = 0.1
-_TUNED_ON = 4  # seeds for choosing hyper-parameters
-_FIRST_TUNED_ON = 1_000_000  # the first of them, far from those reported on
 _USES = ("experts", "most", "within", "across")
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Rows to learn from and to judge by, and how long is learned."""
-
-    rows: int = 4000
-    judged: int = 4000
-    epochs: int = 60
-    batch_size: int = 256
-    learning_rate: float = 5e-3
-
-    @property
-    def steps(self) -> int:
-        """Steps of the whole training."""
-        return self.epochs * math.ceil(self.rows / self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -114,7 +91,8 @@ def synthetic(
     seed: int = 0, full: bool = False, out: str | os.PathLike[str] | None = None, quiet: bool = False
 ) -> dict[str, Any]:
     """16 tasks, 10 seeds (`full`: 16, 64 and 128 tasks): test error, and which experts the gates choose."""
-    return run((16, 64, 128) if full else (16,), range(seed, seed + 10), Budget(), out, quiet)
+    budget = Budget(rows=4000, judged=4000, epochs=60, batch_size=256, learning_rate=5e-3, tuned_on=4)
+    return run((16, 64, 128) if full else (16,), range(seed, seed + 10), budget, out, quiet)
 
 
 def run(
@@ -125,204 +103,28 @@ def run(
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Fit every method for each number of tasks with every seed; figures are kept in the folder `out` on the way."""
-    figures: dict[str, dict[str, dict[str, list[float]]]] = {}
-    uses: dict[str, dict[str, dict[str, list[float]]]] = {}
-    parameters: dict[str, dict[str, int]] = {}
-    chosen: dict[str, dict[str, Any]] = {}
-    tries = _TUNED_ON * sum(len(values) for _, values in _CHOICES.values())
-    with progress("dselect-k-synthetic", len(tasks) * (tries + len(seeds) * len(_BUILDERS)), quiet) as advance:
-
-        def fit(n_tasks: int, method: str, seed: int, value: float | None = None) -> dict[str, Any]:
-            kept = Path(out) / f"{method}-{n_tasks}-{value}-{seed}.json" if out else None
-            if kept and kept.exists():
-                found: dict[str, Any] = read_json(kept)
-            else:
-                found = _fit(n_tasks, method, seed, value, budget)
-                if kept:
-                    write_json(kept, found)
-            advance()
-            return found
-
-        for n_tasks in tasks:
-            name = f"{n_tasks} tasks"
-            picked = {method: _choose(method, partial(fit, n_tasks, method)) for method in _CHOICES}
-            found = {
-                method: [fit(n_tasks, method, seed, picked.get(method, {}).get("value")) for seed in seeds]
-                for method in _BUILDERS
-            }
-            chosen[name] = picked
-            figures[name] = {method: {"mse": [each["test"] for each in runs]} for method, runs in found.items()}
-            uses[name] = {
-                method: {use: [each[use] for each in runs] for use in _USES}
-                for method, runs in found.items()
-                if runs[0]["experts"] is not None
-            }
-            parameters[name] = {method: runs[0]["parameters"] for method, runs in found.items()}
-    entries = compare(figures, OURS)
-    return {
-        "name": "dselect-k-synthetic",
-        "about": "Regression tasks in two groups from a generator: static gates of every kind, and plain networks.",
-        "data": {"generator": "labelwise.bench.synthetic_tasks.draw", "features": FEATURES, "groups": GROUPS},
-        "seeds": list(seeds),
-        "budget": {
-            "rows": budget.rows,
-            "epochs": budget.epochs,
-            "rows_a_step": budget.batch_size,
-            "steps": budget.steps,
-        },
-        "chosen": chosen,
-        "parameters": parameters,
-        "figures": figures,
-        "uses": uses,
-        "summary": entries,
-        "tables": [_table(entries, uses, parameters, chosen, len(seeds), budget)],
-        "versions": versions(),
+    settings = {f"{n_tasks} tasks": partial(_fit, n_tasks, budget=budget) for n_tasks in tasks}
+    found = fit_all("dselect-k-synthetic", settings, list(_networks((), 1)), seeds, budget.tuned_on, "mse", out, quiet)
+    figures = {
+        name: {method: {"mse": [each["test"] for each in runs]} for method, runs in fits.runs.items()}
+        for name, fits in found.items()
     }
-
-
-def _choose(method: str, fit: Callable[[int, float], dict[str, Any]]) -> dict[str, Any]:
-    """The value of a method's hyper-parameter with the lowest error on validation rows, and the error of each."""
-    what, values = _CHOICES[method]
-    seeds = range(_FIRST_TUNED_ON, _FIRST_TUNED_ON + _TUNED_ON)
-    errors = {value: sum(fit(seed, value)["validation"] for seed in seeds) / _TUNED_ON for value in values}
-    best = min(errors, key=lambda value: errors[value])
-    return {"what": what, "value": best, "validation_mse": {str(value): error for value, error in errors.items()}}
-
-
-def _fit(n_tasks: int, method: str, seed: int, value: float | None, budget: Budget) -> dict[str, Any]:
-    """Errors of one network, means over tasks; its size; and how its gates choose, None where it has none to choose."""
-    generator = torch.Generator().manual_seed(seed)
-    drawn = draw(n_tasks, generator, budget.rows, budget.judged)
-    inputs, targets = drawn.inputs["train"], drawn.targets["train"]
-    with seeded(seed):
-        model = _BUILDERS[method]([str(task) for task in range(n_tasks)], value, budget.steps)
-        optimiser = torch.optim.Adam(model.parameters(), budget.learning_rate, fused=True)
-        for _ in range(budget.epochs):
-            for rows in torch.randperm(budget.rows, generator=generator).split(budget.batch_size):
-                said = model(inputs[rows])
-                loss = (_answers(said) - targets[rows]).square().mean() + said.penalty / n_tasks
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-    model.eval()
-    found: dict[str, Any] = {"parameters": _size(model), **dict.fromkeys(_USES)}
-    with torch.no_grad():
-        for part in ("validation", "test"):
-            said = model(drawn.inputs[part])
-            found[part] = (_answers(said) - drawn.targets[part]).square().mean().item()
-    if isinstance(model, MultiTaskMixture):
-        weights = torch.stack([gate.weights for gate in said.gates.values()])
-        used = experts_used(weights).double()
-        found |= {"experts": used.mean().item(), "most": used.max().item(), **expert_recovery(weights, drawn.groups)}
-    return found
-
-
-def _answers(said: MixtureOutput) -> Tensor:
-    return torch.cat(list(said.outputs.values()), 1)
-
-
-def _size(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _heads(names: Sequence[str], width: int = _WIDTH) -> dict[str, nn.Module]:
-    return {name: nn.Linear(width, 1) for name in names}
-
-
-def _experts(n: int = _EXPERTS) -> MLPExperts:
-    return MLPExperts(n, FEATURES, _WIDTH, _WIDTH)
-
-
-def _bottom(width: int = _WIDTH) -> nn.Module:
-    return nn.Sequential(nn.Linear(FEATURES, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
-
-
-def _mixture(names: Sequence[str], gate: Callable[[], Gate]) -> nn.Module:
-    return MultiTaskMixture(_experts(), {name: gate() for name in names}, _heads(names))
-
-
-class _TrueGroups(nn.Module):
-    """What a gate could do that knew the groups: each has its share of the experts for itself, mixed by softmax."""
-
-    def __init__(self, names: Sequence[str]):
-        super().__init__()
-        own = _EXPERTS // GROUPS
-        groups = [names[group::GROUPS] for group in range(GROUPS)]
-        self.names = names
-        self.mixtures = nn.ModuleList(
-            MultiTaskMixture(_experts(own), {name: Softmax(own) for name in group}, _heads(group)) for group in groups
-        )
-
-    def forward(self, inputs: Tensor) -> MixtureOutput:
-        said = [mixture(inputs) for mixture in self.mixtures]
-        outputs = {name: said[task % GROUPS].outputs[name] for task, name in enumerate(self.names)}
-        return MixtureOutput(outputs, inputs.new_zeros(()), {})
-
-
-def _ours(names: Sequence[str], entropy: float | None, steps: int) -> nn.Module:
-    strength = LinearRamp(entropy or 0.0, math.ceil(0.3 * steps))
-    return _mixture(names, lambda: DSelectK(_EXPERTS, _K, entropy=strength))
-
-
-def _gumbel(names: Sequence[str], temperature: float | None, steps: int) -> nn.Module:
-    cooling = LinearRamp(temperature or 1.0, steps, start=1.0)
-    return _mixture(names, lambda: GumbelSoftmax(_EXPERTS, temperature=cooling))
-
-
-def _ple(names: Sequence[str], value: None, steps: int) -> nn.Module:
-    return PLE([Extraction(_experts(), {name: _experts(1) for name in names})], _heads(names))
-
-
-def _wide(names: Sequence[str], value: None, steps: int) -> nn.Module:
-    """A shared bottom with at least as many parameters as our mixture."""
-    wanted, width = _size(_ours(names, None, steps)), _WIDTH
-    while _size(SharedBottom(_bottom(width), _heads(names, width))) < wanted:
-        width += 1
-    return SharedBottom(_bottom(width), _heads(names, width))
-
-
-_BUILDERS: dict[str, Callable[..., nn.Module]] = {
-    OURS: _ours,
-    "top-k": lambda names, value, steps: _mixture(names, lambda: TopK(_EXPERTS, _K)),
-    "noisy top-k": lambda names, value, steps: _mixture(names, lambda: NoisyTopK(_EXPERTS, _K)),
-    "softmax": lambda names, value, steps: _mixture(names, lambda: Softmax(_EXPERTS)),
-    "gumbel": _gumbel,
-    "ple": _ple,
-    "shared bottom": lambda names, value, steps: SharedBottom(_bottom(), _heads(names)),
-    "shared bottom, wide": _wide,
-    "single task": lambda names, value, steps: SingleTask({name: _bottom() for name in names}, _heads(names)),
-    "true groups": lambda names, value, steps: _TrueGroups(names),
-}
-_CHOICES: Mapping[str, tuple[str, tuple[float, ...]]] = {
-    OURS: ("entropy", (0.01, 0.05, 0.25)),
-    "gumbel": ("last temperature", (0.1, 0.3, 1.0)),
-}
-
-
-def _table(
-    entries: Sequence[Mapping[str, Any]],
-    uses: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]],
-    parameters: Mapping[str, Mapping[str, int]],
-    chosen: Mapping[str, Mapping[str, Mapping[str, Any]]],
-    n_seeds: int,
-    budget: Budget,
-) -> dict[str, Any]:
-    rows = []
-    for entry in entries:
-        name, method, error = entry["task"], entry["method"], entry["mse"]
-        versus = error.get("versus", {"difference": None, "p": None})
-        row = [name, method, parameters[name][method], error["mean"], error["half_width"]]
-        row += [versus["difference"], versus["p"]]
-        using = uses[name].get(method)
-        rows.append(row + [interval(using[use])["mean"] if using else None for use in _USES])
-    picked = "; ".join(
-        f"{name}: " + ", ".join(f"{each['what']} of {method} {each['value']:g}" for method, each in methods.items())
-        for name, methods in chosen.items()
-    )
-    return {
+    uses = {
+        name: {
+            method: {use: [each[use] for each in runs] for use in _USES}
+            for method, runs in fits.runs.items()
+            if runs[0]["experts"] is not None
+        }
+        for name, fits in found.items()
+    }
+    parameters = {
+        name: {method: runs[0]["parameters"] for method, runs in fits.runs.items()} for name, fits in found.items()
+    }
+    entries = compare(figures, OURS)
+    table = {
         "title": f"dselect-k-synthetic: mean squared error on noise-free test rows (a perfect answer has 0), means of "
-        f"{n_seeds} seeds with 95 % intervals, paired t-tests ({budget.rows} rows, {budget.epochs} epochs; chosen by "
-        f"validation rows of {_TUNED_ON} further seeds among three values each: {picked})",
+        f"{len(seeds)} seeds with 95 % intervals, paired t-tests ({budget.rows} rows, {budget.epochs} epochs; "
+        f"{choices(found, budget.tuned_on)})",
         "columns": [
             "tasks",
             "method",
@@ -336,5 +138,84 @@ def _table(
             "Jaccard within groups",
             "across",
         ],
-        "rows": rows,
+        "rows": rows(entries, "mse", parameters, uses, _USES),
     }
+    return {
+        "name": "dselect-k-synthetic",
+        "about": "Regression tasks in two groups from a generator: static gates of every kind, and plain networks.",
+        "data": {"generator": "labelwise.bench.synthetic_tasks.draw", "features": FEATURES, "groups": GROUPS},
+        "seeds": list(seeds),
+        "budget": {
+            "rows": budget.rows,
+            "epochs": budget.epochs,
+            "rows_a_step": budget.batch_size,
+            "steps": budget.steps,
+        },
+        "chosen": {name: fits.chosen for name, fits in found.items()},
+        "parameters": parameters,
+        "figures": figures,
+        "uses": uses,
+        "summary": entries,
+        "tables": [table],
+        "versions": versions(),
+    }
+
+
+def _fit(n_tasks: int, method: str, seed: int, value: float | None, budget: Budget) -> dict[str, Any]:
+    """Errors of one network, means over tasks; its size; and how its gates choose, None where it has none to choose."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = draw(n_tasks, generator, budget.rows, budget.judged)
+    with seeded(seed):
+        model = _networks([str(task) for task in range(n_tasks)], budget.steps)[method](value)
+        learn(model, drawn.inputs["train"], drawn.targets["train"], _mse, budget, generator)
+    found: dict[str, Any] = {"parameters": size(model), **dict.fromkeys(_USES)}
+    with torch.no_grad():
+        for part in ("validation", "test"):
+            said = model(drawn.inputs[part])
+            found[part] = _mse(list(said.outputs.values()), drawn.targets[part]).item()
+    if isinstance(model, MultiTaskMixture):
+        weights = torch.stack([gate.weights for gate in said.gates.values()])
+        used = experts_used(weights).double()
+        found |= {"experts": used.mean().item(), "most": used.max().item(), **expert_recovery(weights, drawn.groups)}
+    return found
+
+
+def _mse(outputs: list[Tensor], targets: Tensor) -> Tensor:
+    return (torch.cat(outputs, 1) - targets).square().mean()
+
+
+def _experts(n: int) -> MLPExperts:
+    return MLPExperts(n, FEATURES, _WIDTH, _WIDTH)
+
+
+def _bottom(width: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(FEATURES, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
+
+
+def _head(width: int) -> nn.Module:
+    return nn.Linear(width, 1)
+
+
+def _networks(names: Sequence[str], steps: int) -> dict[str, Network]:
+    parts = Parts(_experts, _bottom, _head, _WIDTH, _EXPERTS)
+    return networks(parts, names, steps) | {"true groups": lambda _: _TrueGroups(names)}
+
+
+class _TrueGroups(nn.Module):
+    """What a gate could do that knew the groups: each has its share of the experts for itself, mixed by softmax."""
+
+    def __init__(self, names: Sequence[str]):
+        super().__init__()
+        own = _EXPERTS // GROUPS
+        self.names = names
+        self.mixtures = nn.ModuleList(
+            MultiTaskMixture(
+                _experts(own), {name: Softmax(own) for name in group}, {name: _head(_WIDTH) for name in group}
+            )
+            for group in (names[at::GROUPS] for at in range(GROUPS))
+        )
+
+    def forward(self, inputs: Tensor) -> MixtureOutput:
+        said = [mixture(inputs) for mixture in self.mixtures]
+        outputs = {name: said[task % GROUPS].outputs[name] for task, name in enumerate(self.names)}
+        return MixtureOutput(outputs, inputs.new_zeros(()), {})
