@@ -33,6 +33,11 @@ _BENCHES = {
         "label_errors",
         "label errors found in the test sets of MNIST, IMDB and 20 Newsgroups, judged by people",
     ),
+    "multi-mnist": (
+        "multi_mnist",
+        "multi_mnist",
+        "two handwritten digits on one canvas, a task each: dselect-k, other gates and plain networks",
+    ),
 }
 
 
