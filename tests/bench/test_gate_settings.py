@@ -7,10 +7,10 @@ import torch
 from labelwise import bench
 from labelwise.bench import gate_settings
 from labelwise.bench.gate_settings import BLIND, SWEEPS, USUAL, Setting
-from labelwise.bench.synthetic_tasks import Budget
+from labelwise.bench.gated_tasks import Budget
 from labelwise.gates import LinearRamp
 
-TINY = Budget(rows=128, judged=32, epochs=3, batch_size=32)
+TINY = Budget(rows=128, judged=32, epochs=3, batch_size=32, learning_rate=5e-3, tuned_on=1)
 FEW = {"gamma": {"0.001": Setting(gamma=0.001), "1": USUAL}, "schedule": {BLIND: Setting(blind=True)}}
 
 
@@ -71,6 +71,6 @@ def test_gates_are_set_as_asked():
 
 
 def test_a_gamma_that_falls_to_zero_leaves_at_most_k():
-    budget = Budget(rows=256, judged=32, epochs=4, batch_size=32)
+    budget = replace(TINY, rows=256, epochs=4)
     fit = gate_settings._fit(Setting(entropy=0.0, falls=1.0), 0, budget)
     assert (fit["settled"], fit["over"], fit["late"]) == (1, 0, 0)

@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from labelwise import bench
 from labelwise.bench import linked_tasks
@@ -115,6 +116,45 @@ def test_a_comparison_that_was_stopped_goes_on(result, setting, out, monkeypatch
     next(out.glob("*-1.json")).unlink()
     with pytest.raises(TypeError):
         linked_tasks.run(setting, out, quiet=True)
+
+
+def test_networks_see_what_is_prepared(setting, monkeypatch):
+    shapes = []
+    train = linked_tasks.train
+
+    def spy(method, inputs, *given, **named):
+        shapes.append(list(inputs.shape))
+        return train(method, inputs, *given, **named)
+
+    monkeypatch.setattr(linked_tasks, "train", spy)
+    one = dataclasses.replace(setting, seeds=[0], prepare=lambda features: features[:, :2])
+    linked_tasks.run(one, quiet=True)
+    assert shapes == [[110, 2]] * 5
+
+
+def test_figures_of_a_fixed_split_do_not_depend_on_each_other(setting, table):
+    tested = draw_groups(table, "fine", 0)
+    split = table.with_split(np.where(tested, "test", "train"))
+    fixed = dataclasses.replace(setting, table=split, test=lambda seed: tested)
+    assert linked_tasks.run(fixed, quiet=True)["overlap"] == 0
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("full", "side"), [(False, 20), (True, 40)])
+def test_spoken_digits_are_split_as_published(data, monkeypatch, full, side):
+    monkeypatch.setattr(linked_tasks, "run", lambda setting, out, quiet: setting)
+    setting = linked_tasks.spoken_digits(full=full, quiet=True)
+    table, tested = setting.table, setting.test(0)
+    assert {task.name: (len(task.classes), task.parent) for task in table.tasks} == {
+        "digit": (10, None),
+        "speaker": (6, None),
+    }
+    assert (np.flatnonzero(tested) == table.rows("test")).all()
+    pairs = np.bincount(table.labels("digit")[tested] * 6 + table.labels("speaker")[tested])
+    assert pairs.tolist() == [5] * 60
+    some = table.select(np.arange(3))
+    features = torch.from_numpy(setting.encoder().fit(some).transform(some).features)
+    assert setting.prepare(features).shape == (3, 1, side, side)
 
 
 def test_the_same_seed_gives_the_same_figures(result, setting):

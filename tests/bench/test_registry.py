@@ -27,8 +27,12 @@ def test_an_unknown_name_suggests_the_nearest():
 def test_data_that_are_not_at_hand_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("LABELWISE_DATA", str(tmp_path))
     monkeypatch.setenv("LABELWISE_CACHE", str(tmp_path))
-    for name in ["frog-calls", "grocery", "label-errors"]:
-        with pytest.raises(ValueError, match=name):
+    needed = {name: name for name in ["frog-calls", "grocery", "label-errors", "spoken-digits"]} | {
+        "multi-mnist": "mnist",
+        "two-tasks": "spoken-digits",
+    }
+    for name, data in needed.items():
+        with pytest.raises(ValueError, match=data):
             bench.run(name, quiet=True)
 
 
@@ -50,8 +54,29 @@ def test_a_result_is_kept_only_if_asked(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "fake.json").read_text()) == {"name": "fake"}
 
 
+def test_a_group_runs_its_comparisons_and_keeps_each(tmp_path, monkeypatch):
+    monkeypatch.setattr(harness, "result_path", lambda name: tmp_path / f"{name}.json")
+    monkeypatch.setitem(sys.modules, "labelwise.bench.linked_tasks", type(sys)("fake"))
+    asked = []
+    for name in ("spoken-digits", "frog-calls", "grocery"):
+
+        def fake(name=name, **arguments):
+            asked.append((name, arguments))
+            return {"name": name, "tables": [{"title": name, "columns": ["x"], "rows": [[1]]}]}
+
+        monkeypatch.setattr(sys.modules["labelwise.bench.linked_tasks"], name.replace("-", "_"), fake, raising=False)
+    result = bench.run("two-tasks", save=True, quiet=True, full=True, seed=3, out=tmp_path / "runs")
+    assert [title for title, _, _ in bench.tables(result)] == ["spoken-digits", "frog-calls", "grocery"]
+    assert [each["name"] for each in result["results"]] == [name for name, _ in asked]
+    for name, arguments in asked:
+        assert arguments == {"seed": 3, "full": True, "out": tmp_path / "runs" / name, "quiet": True}
+        assert json.loads((tmp_path / f"{name}.json").read_text())["name"] == name
+    bench.run("two-tasks", quiet=True)
+    assert asked[-1][1]["out"] is None
+
+
 def test_kept_results_are_complete():
-    for name in bench.names():
+    for name in registry._BENCHES:
         result = json.loads(harness.result_path(name).read_text())
         assert result["name"] == name
         assert {"versions", "seeds", "data", "figures", "tables"} <= set(result)

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from labelwise import bench
 from labelwise.bench import synthetic_tasks
-from labelwise.bench.synthetic_tasks import Budget, draw
+from labelwise.bench.gated_tasks import Budget, size
+from labelwise.bench.synthetic_tasks import draw
 
-TINY = Budget(rows=64, judged=32, epochs=2, batch_size=32)
+TINY = Budget(rows=64, judged=32, epochs=2, batch_size=32, learning_rate=5e-3, tuned_on=2)
 
 
 def drawn(n_tasks=16, seed=0, **sizes):
@@ -77,10 +78,8 @@ def test_a_seed_draws_the_same_and_parts_share_no_row():
 
 def test_the_wide_bottom_has_as_many_parameters():
     names = [str(task) for task in range(16)]
-    ours, wide = (
-        synthetic_tasks._size(synthetic_tasks._BUILDERS[method](names, None, 10))
-        for method in ("dselect-k", "shared bottom, wide")
-    )
+    networks = synthetic_tasks._networks(names, 10)
+    ours, wide = (size(networks[method](None)) for method in ("dselect-k", "shared bottom, wide"))
     assert ours == 8 * (10 * 8 + 8 + 8 * 8 + 8) + 16 * (8 + 1) + 16 * (2 * 3 + 2)  # experts, heads, gates
     assert ours <= wide < 1.1 * ours
 
@@ -108,7 +107,7 @@ def result(out):
 
 def test_every_method_is_fitted_with_every_seed(result):
     assert json.loads(json.dumps(result, allow_nan=False))["seeds"] == {"4 tasks": [0, 1]}
-    methods = list(synthetic_tasks._BUILDERS)
+    methods = list(synthetic_tasks._networks((), 1))
     assert list(result["figures"]["4 tasks"]) == methods
     assert all(len(measures["mse"]) == 2 for measures in result["figures"]["4 tasks"].values())
     ((_, columns, rows),) = bench.tables(result)
@@ -141,7 +140,9 @@ def test_hyper_parameters_are_chosen_by_validation_rows_of_other_seeds(result, o
 
 def test_a_network_learns(monkeypatch):
     short, long = (
-        synthetic_tasks._fit(4, "dselect-k", 0, 0.05, Budget(rows=1000, judged=500, epochs=epochs))
+        synthetic_tasks._fit(
+            4, "dselect-k", 0, 0.05, Budget(1000, 500, epochs, batch_size=256, learning_rate=5e-3, tuned_on=2)
+        )
         for epochs in (1, 30)
     )
     assert long["test"] < 0.7 * short["test"]

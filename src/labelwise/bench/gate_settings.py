@@ -6,7 +6,7 @@ Tasks and networks are those of `synthetic_tasks`. One setting is changed at a t
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from labelwise.bench.gated_tasks import Budget, learn
 from labelwise.bench.harness import interval, kept, paired, versions
-from labelwise.bench.synthetic_tasks import EXPERTS, FEATURES, GROUPS, Budget, draw, judge, learn, mixture
+from labelwise.bench.synthetic_tasks import BUDGET, FEATURES, GROUPS, PARTS, draw, mse
 from labelwise.experts import MultiTaskMixture
 from labelwise.gates import DSelectK, LinearRamp, ask
 from labelwise.methods.training import seeded
@@ -51,7 +52,7 @@ class Setting:
         gamma = LinearRamp(0.0, math.ceil(self.falls * steps), start=self.gamma) if self.falls else self.gamma
         ramp = max(1, math.ceil(self.ramp * steps))
         entropy = LinearRamp(self.entropy, ramp)
-        gate = DSelectK(EXPERTS, self.k, None, gamma, entropy, permute=self.permute, permute_steps=ramp)
+        gate = DSelectK(PARTS.n_experts, self.k, None, gamma, entropy, permute=self.permute, permute_steps=ramp)
         if self.blind:
             gate.z_logits.data.sign_().mul_(self.gamma)
         return gate
@@ -80,7 +81,7 @@ def gate_settings(
 ) -> dict[str, Any]:
     """16 tasks, 8 seeds, 30 epochs (`full`: 20 seeds, 60 epochs): test error, and whether and when gates settle."""
     seeds = range(seed, seed + (20 if full else 8))
-    return run(SWEEPS, seeds, Budget(epochs=60 if full else 30), out, quiet)
+    return run(SWEEPS, seeds, replace(BUDGET, epochs=60 if full else 30), out, quiet)
 
 
 def run(
@@ -145,17 +146,22 @@ def _fit(setting: Setting, seed: int, budget: Budget) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(seed)
     drawn = draw(_TASKS, generator, budget.rows, budget.judged)
     with seeded(seed):
-        model = mixture([str(task) for task in range(_TASKS)], lambda: setting.gate(budget.steps))
+        model = PARTS.mixture([str(task) for task in range(_TASKS)], lambda: setting.gate(budget.steps))
         trace, early = [_used(model).mean().item()], 0.0
-        for step in learn(model, drawn, budget, generator):
+
+        def watch(step: int) -> None:
+            nonlocal early
             if step == _EARLY:
                 early = _faulty(model)
             if step * budget.epochs % budget.steps == 0:
                 trace.append(_used(model).mean().item())
-    error, said = judge(model, drawn, "test")
+
+        learn(model, drawn.inputs["train"], drawn.targets["train"], mse, budget, generator, watch)
+    with torch.no_grad():
+        said = model(drawn.inputs["test"])
     selectors = torch.stack([gate.selectors for gate in said.gates.values() if gate.selectors is not None])
     return {
-        "mse": error,
+        "mse": mse(list(said.outputs.values()), drawn.targets["test"]).item(),
         "used": trace[-1],
         "settled": (selectors.amax(-1) >= _SURE).all(-1).double().mean().item(),
         "over": (_used(model) > setting.k).double().mean().item(),

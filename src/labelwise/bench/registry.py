@@ -3,6 +3,7 @@
 import difflib
 import os
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from labelwise.bench.harness import save as save_result
@@ -38,17 +39,33 @@ _BENCHES = {
         "label_errors",
         "label errors found in the test sets of MNIST, IMDB and 20 Newsgroups, judged by people",
     ),
+    "multi-mnist": (
+        "multi_mnist",
+        "multi_mnist",
+        "two handwritten digits on one canvas, a task each: dselect-k, other gates and plain networks",
+    ),
+    "spoken-digits": (
+        "linked_tasks",
+        "spoken_digits",
+        "digit and speaker of recordings, official split: dselect-k and plain networks",
+    ),
+}
+_GROUPS = {
+    "two-tasks": (
+        ("spoken-digits", "frog-calls", "grocery"),
+        "spoken-digits, frog-calls and grocery, one after another: real data with two tasks or more",
+    ),
 }
 
 
 def names() -> list[str]:
-    """Names of all comparisons, in alphabetical order."""
-    return sorted(_BENCHES)
+    """Names of all comparisons, and of groups of them, in alphabetical order."""
+    return sorted([*_BENCHES, *_GROUPS])
 
 
 def about(name: str) -> str:
     """What a comparison compares, in a line. Raises `ValueError` with the nearest name if there is none called so."""
-    return _home(name)[2]
+    return _GROUPS[name][1] if name in _GROUPS else _home(name)[2]
 
 
 def run(
@@ -63,8 +80,17 @@ def run(
 
     `seed` is the first of its seeds; `full` takes the large budget that the comparison states. In the folder `out` the
     models stay, and the same call goes on there after it was stopped; without it they are thrown away. `save` keeps the
-    result beside the file of the comparison. Raises `ValueError` for an unknown name, or data that are not at hand.
+    result beside the file of the comparison. A group runs its comparisons one after another, each with a folder of its
+    own in `out`; its result holds theirs as `results`, and all their tables.
+
+    Raises `ValueError` for an unknown name, or data that are not at hand.
     """
+    if name in _GROUPS:
+        results = [
+            run(each, save, quiet, full, seed, Path(out) / each if out is not None else None)
+            for each in _GROUPS[name][0]
+        ]
+        return {"name": name, "results": results, "tables": [table for result in results for table in result["tables"]]}
     module, function, _ = _home(name)
     compare = getattr(import_module(f"labelwise.bench.{module}"), function)
     result: dict[str, Any] = compare(seed=seed, full=full, out=out, quiet=quiet)
@@ -75,7 +101,7 @@ def run(
 
 def _home(name: str) -> tuple[str, str, str]:
     if name not in _BENCHES:
-        near = difflib.get_close_matches(name, _BENCHES, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name, names(), n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"there is no comparison {name!r}{hint} (comparisons: {', '.join(names())})")
     return _BENCHES[name]
