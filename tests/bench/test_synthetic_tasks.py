@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from labelwise import bench
 from labelwise.bench import synthetic_tasks
+from labelwise.bench.networks import size
 from labelwise.bench.synthetic_tasks import Budget, draw
 
 TINY = Budget(rows=64, judged=32, epochs=2, batch_size=32)
@@ -78,8 +79,7 @@ def test_a_seed_draws_the_same_and_parts_share_no_row():
 def test_the_wide_bottom_has_as_many_parameters():
     names = [str(task) for task in range(16)]
     ours, wide = (
-        synthetic_tasks._size(synthetic_tasks._BUILDERS[method](names, None, 10))
-        for method in ("dselect-k", "shared bottom, wide")
+        size(synthetic_tasks._BUILDERS[method](names, None, 10)) for method in ("dselect-k", "shared bottom, wide")
     )
     assert ours == 8 * (10 * 8 + 8 + 8 * 8 + 8) + 16 * (8 + 1) + 16 * (2 * 3 + 2)  # experts, heads, gates
     assert ours <= wide < 1.1 * ours

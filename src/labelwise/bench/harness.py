@@ -2,14 +2,14 @@
 
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from labelwise.runs import write_json
+from labelwise.runs import read_json, write_json
 
 Table = tuple[str, list[str], list[list[Any]]]
 """Title, names of columns, rows."""
@@ -100,6 +100,17 @@ def save(result: Mapping[str, Any]) -> Path:
     path = result_path(result["name"])
     write_json(path, result)
     return path
+
+
+def kept(path: Path | None, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `make` gives; if `path` is given, it is kept in that JSON file, and read from there the next time."""
+    if path and path.exists():
+        found: dict[str, Any] = read_json(path)
+        return found
+    found = make()
+    if path:
+        write_json(path, found)
+    return found
 
 
 def _standard_error(figures: np.ndarray, overlap: float) -> float:

@@ -8,7 +8,7 @@ on, so that no gate has more tries than another on those that are.
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labelwise.bench.harness import compare, interval, versions
-from labelwise.experts import PLE, Extraction, MixtureOutput, MLPExperts, MultiTaskMixture, SharedBottom, SingleTask
-from labelwise.gates import DSelectK, Gate, GumbelSoftmax, LinearRamp, NoisyTopK, Softmax, TopK
+from labelwise.bench.harness import compare, interval, kept, versions
+from labelwise.bench.networks import CHOICES, GATES, OURS, Networks, choose, chosen_words, size
+from labelwise.experts import MixtureOutput, MultiTaskMixture, SingleTask
 from labelwise.methods.training import seeded
 from labelwise.metrics import expert_recovery, experts_used
 from labelwise.progress import progress
-from labelwise.runs import read_json, write_json
 
-OURS = "dselect-k"
 FEATURES = 10
 GROUPS = 2
 _EXPERTS, _K, _WIDTH = 8, 2, 8
 _WAVES = 4
 _NOISE = 0.1
 _TUNED_ON = 4  # seeds for choosing hyper-parameters
-_FIRST_TUNED_ON = 1_000_000  # the first of them, far from those reported on
 _USES = ("experts", "most", "within", "across")
 
 
@@ -129,23 +126,18 @@ def run(
     uses: dict[str, dict[str, dict[str, list[float]]]] = {}
     parameters: dict[str, dict[str, int]] = {}
     chosen: dict[str, dict[str, Any]] = {}
-    tries = _TUNED_ON * sum(len(values) for _, values in _CHOICES.values())
+    tries = _TUNED_ON * sum(len(values) for _, values in CHOICES.values())
     with progress("dselect-k-synthetic", len(tasks) * (tries + len(seeds) * len(_BUILDERS)), quiet) as advance:
 
         def fit(n_tasks: int, method: str, seed: int, value: float | None = None) -> dict[str, Any]:
-            kept = Path(out) / f"{method}-{n_tasks}-{value}-{seed}.json" if out else None
-            if kept and kept.exists():
-                found: dict[str, Any] = read_json(kept)
-            else:
-                found = _fit(n_tasks, method, seed, value, budget)
-                if kept:
-                    write_json(kept, found)
+            path = Path(out) / f"{method}-{n_tasks}-{value}-{seed}.json" if out else None
+            found = kept(path, lambda: _fit(n_tasks, method, seed, value, budget))
             advance()
             return found
 
         for n_tasks in tasks:
             name = f"{n_tasks} tasks"
-            picked = {method: _choose(method, partial(fit, n_tasks, method)) for method in _CHOICES}
+            picked = {kind: choose(kind, partial(fit, n_tasks, kind), _TUNED_ON, "mse") for kind in CHOICES}
             found = {
                 method: [fit(n_tasks, method, seed, picked.get(method, {}).get("value")) for seed in seeds]
                 for method in _BUILDERS
@@ -180,15 +172,6 @@ def run(
     }
 
 
-def _choose(method: str, fit: Callable[[int, float], dict[str, Any]]) -> dict[str, Any]:
-    """The value of a method's hyper-parameter with the lowest error on validation rows, and the error of each."""
-    what, values = _CHOICES[method]
-    seeds = range(_FIRST_TUNED_ON, _FIRST_TUNED_ON + _TUNED_ON)
-    errors = {value: sum(fit(seed, value)["validation"] for seed in seeds) / _TUNED_ON for value in values}
-    best = min(errors, key=lambda value: errors[value])
-    return {"what": what, "value": best, "validation_mse": {str(value): error for value, error in errors.items()}}
-
-
 def _fit(n_tasks: int, method: str, seed: int, value: float | None, budget: Budget) -> dict[str, Any]:
     """Errors of one network, means over tasks; its size; and how its gates choose, None where it has none to choose."""
     generator = torch.Generator().manual_seed(seed)
@@ -205,7 +188,7 @@ def _fit(n_tasks: int, method: str, seed: int, value: float | None, budget: Budg
                 loss.backward()
                 optimiser.step()
     model.eval()
-    found: dict[str, Any] = {"parameters": _size(model), **dict.fromkeys(_USES)}
+    found: dict[str, Any] = {"parameters": size(model), **dict.fromkeys(_USES)}
     with torch.no_grad():
         for part in ("validation", "test"):
             said = model(drawn.inputs[part])
@@ -221,24 +204,8 @@ def _answers(said: MixtureOutput) -> Tensor:
     return torch.cat(list(said.outputs.values()), 1)
 
 
-def _size(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _heads(names: Sequence[str], width: int = _WIDTH) -> dict[str, nn.Module]:
-    return {name: nn.Linear(width, 1) for name in names}
-
-
-def _experts(n: int = _EXPERTS) -> MLPExperts:
-    return MLPExperts(n, FEATURES, _WIDTH, _WIDTH)
-
-
-def _bottom(width: int = _WIDTH) -> nn.Module:
-    return nn.Sequential(nn.Linear(FEATURES, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
-
-
-def _mixture(names: Sequence[str], gate: Callable[[], Gate]) -> nn.Module:
-    return MultiTaskMixture(_experts(), {name: gate() for name in names}, _heads(names))
+def _networks(names: Sequence[str]) -> Networks:
+    return Networks(names, FEATURES, _WIDTH, layers=2, head_layers=1, n_experts=_EXPERTS, k=_K)
 
 
 class _TrueGroups(nn.Module):
@@ -246,12 +213,9 @@ class _TrueGroups(nn.Module):
 
     def __init__(self, names: Sequence[str]):
         super().__init__()
-        own = _EXPERTS // GROUPS
-        groups = [names[group::GROUPS] for group in range(GROUPS)]
         self.names = names
-        self.mixtures = nn.ModuleList(
-            MultiTaskMixture(_experts(own), {name: Softmax(own) for name in group}, _heads(group)) for group in groups
-        )
+        groups = [replace(_networks(names[group::GROUPS]), n_experts=_EXPERTS // GROUPS) for group in range(GROUPS)]
+        self.mixtures = nn.ModuleList(group.mixture("softmax") for group in groups)
 
     def forward(self, inputs: Tensor) -> MixtureOutput:
         said = [mixture(inputs) for mixture in self.mixtures]
@@ -259,43 +223,31 @@ class _TrueGroups(nn.Module):
         return MixtureOutput(outputs, inputs.new_zeros(()), {})
 
 
-def _ours(names: Sequence[str], entropy: float | None, steps: int) -> nn.Module:
-    strength = LinearRamp(entropy or 0.0, math.ceil(0.3 * steps))
-    return _mixture(names, lambda: DSelectK(_EXPERTS, _K, entropy=strength))
-
-
-def _gumbel(names: Sequence[str], temperature: float | None, steps: int) -> nn.Module:
-    cooling = LinearRamp(temperature or 1.0, steps, start=1.0)
-    return _mixture(names, lambda: GumbelSoftmax(_EXPERTS, temperature=cooling))
-
-
-def _ple(names: Sequence[str], value: None, steps: int) -> nn.Module:
-    return PLE([Extraction(_experts(), {name: _experts(1) for name in names})], _heads(names))
+def _mixture(kind: str) -> Callable[..., nn.Module]:
+    return lambda names, value, steps: _networks(names).mixture(kind, value, steps)
 
 
 def _wide(names: Sequence[str], value: None, steps: int) -> nn.Module:
     """A shared bottom with at least as many parameters as our mixture."""
-    wanted, width = _size(_ours(names, None, steps)), _WIDTH
-    while _size(SharedBottom(_bottom(width), _heads(names, width))) < wanted:
-        width += 1
-    return SharedBottom(_bottom(width), _heads(names, width))
+    networks = _networks(names)
+    wanted = size(networks.mixture(OURS))
+    while size(networks.shared_bottom()) < wanted:
+        networks = replace(networks, width=networks.width + 1)
+    return networks.shared_bottom()
+
+
+def _single(names: Sequence[str], value: None, steps: int) -> nn.Module:
+    networks = _networks(names)
+    return SingleTask({name: networks.bottom() for name in names}, networks.heads())
 
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {
-    OURS: _ours,
-    "top-k": lambda names, value, steps: _mixture(names, lambda: TopK(_EXPERTS, _K)),
-    "noisy top-k": lambda names, value, steps: _mixture(names, lambda: NoisyTopK(_EXPERTS, _K)),
-    "softmax": lambda names, value, steps: _mixture(names, lambda: Softmax(_EXPERTS)),
-    "gumbel": _gumbel,
-    "ple": _ple,
-    "shared bottom": lambda names, value, steps: SharedBottom(_bottom(), _heads(names)),
+    **{kind: _mixture(kind) for kind in GATES},
+    "ple": lambda names, value, steps: _networks(names).ple(),
+    "shared bottom": lambda names, value, steps: _networks(names).shared_bottom(),
     "shared bottom, wide": _wide,
-    "single task": lambda names, value, steps: SingleTask({name: _bottom() for name in names}, _heads(names)),
+    "single task": _single,
     "true groups": lambda names, value, steps: _TrueGroups(names),
-}
-_CHOICES: Mapping[str, tuple[str, tuple[float, ...]]] = {
-    OURS: ("entropy", (0.01, 0.05, 0.25)),
-    "gumbel": ("last temperature", (0.1, 0.3, 1.0)),
 }
 
 
@@ -315,14 +267,10 @@ def _table(
         row += [versus["difference"], versus["p"]]
         using = uses[name].get(method)
         rows.append(row + [interval(using[use])["mean"] if using else None for use in _USES])
-    picked = "; ".join(
-        f"{name}: " + ", ".join(f"{each['what']} of {method} {each['value']:g}" for method, each in methods.items())
-        for name, methods in chosen.items()
-    )
     return {
         "title": f"dselect-k-synthetic: mean squared error on noise-free test rows (a perfect answer has 0), means of "
         f"{n_seeds} seeds with 95 % intervals, paired t-tests ({budget.rows} rows, {budget.epochs} epochs; chosen by "
-        f"validation rows of {_TUNED_ON} further seeds among three values each: {picked})",
+        f"validation rows of {_TUNED_ON} further seeds among three values each: {chosen_words(chosen)})",
         "columns": [
             "tasks",
             "method",
