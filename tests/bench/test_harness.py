@@ -72,3 +72,18 @@ def test_a_result_is_kept_whole(tmp_path, monkeypatch):
     assert json.loads(path.read_text()) == result
     assert harness.tables(result) == [("t", ["a"], [[1]])]
     assert {"python", "torch", "labelwise"} <= set(result["versions"])
+
+
+def test_figures_are_made_once(tmp_path):
+    made = []
+
+    def make():
+        made.append(1)
+        return {"value": len(made)}
+
+    path = tmp_path / "new" / "figures.json"
+    assert [harness.kept(path, make) for _ in range(2)] == [{"value": 1}] * 2
+    assert [harness.kept(None, make)["value"] for _ in range(2)] == [2, 3]
+    path.write_text("{")
+    with pytest.raises(ValueError, match=r"figures\.json is not valid JSON"):
+        harness.kept(path, make)

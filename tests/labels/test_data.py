@@ -125,4 +125,4 @@ def test_public_files_are_fit_to_fetch():
         assert file.url.startswith("https://")
         assert len(bytes.fromhex(file.sha256)) == 32
         assert file.terms
-        assert Path(file.url).suffix in (".csv", ".npz")
+        assert Path(file.url).suffix in (".csv", ".npz", ".zip")

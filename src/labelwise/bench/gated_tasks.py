@@ -22,6 +22,8 @@ from labelwise.gates import DSelectK, Gate, GumbelSoftmax, LinearRamp, NoisyTopK
 from labelwise.progress import progress
 
 OURS = "dselect-k"
+GATES = (OURS, "top-k", "noisy top-k", "softmax", "gumbel")
+PER_EXAMPLE = ", per example"
 _FIRST_TUNED_ON = 1_000_000  # of the seeds for choosing hyper-parameters, far from those reported on
 _CHOICES: Mapping[str, tuple[str, tuple[float, ...]]] = {
     OURS: ("entropy", (0.003, 0.01, 0.05)),
@@ -89,7 +91,7 @@ def networks(parts: Parts, tasks: Sequence[str], steps: int, in_features: int | 
     """The networks to compare, by name: mixtures under gates of every kind, and what they are compared with.
 
     `steps`: of the whole training, over which schedules of gates stretch. `in_features`: width of what gates per
-    example see; static ones if None.
+    example see; they are static if None. (Where both are compared, names of the former end with `PER_EXAMPLE`.)
     """
     n, k, width = parts.n_experts, parts.k, parts.width
 
@@ -157,6 +159,10 @@ def learn(
     model.eval()
 
 
+def _kind(method: str) -> str:
+    return method.removesuffix(PER_EXAMPLE)
+
+
 def size(model: nn.Module) -> int:
     """Number of parameters."""
     return sum(parameter.numel() for parameter in model.parameters())
@@ -177,7 +183,8 @@ def fit_all(
     `seeds`: of each setting. `tuned_on`: how many further seeds hyper-parameters are chosen by. `measure`: what error
     "validation" is, for its name. In the folder `out`, if given, what a fit gave is kept on the way.
     """
-    tries = tuned_on * sum(len(values) for _, values in _CHOICES.values())
+    tuned = [method for method in methods if _kind(method) in _CHOICES]
+    tries = tuned_on * sum(len(_CHOICES[_kind(method)][1]) for method in tuned)
     found = {}
     with progress(title, sum(tries + len(seeds[setting]) * len(methods) for setting in fits), quiet) as advance:
 
@@ -189,7 +196,7 @@ def fit_all(
 
         for setting in fits:
             fit = partial(reach, setting)
-            chosen = {method: _choose(method, fit, tuned_on, measure) for method in _CHOICES}
+            chosen = {method: _choose(method, fit, tuned_on, measure) for method in tuned}
             values = {method: choice["value"] for method, choice in chosen.items()}
             runs = {method: [fit(method, seed, values.get(method)) for seed in seeds[setting]] for method in methods}
             found[setting] = Fits(chosen, runs)
@@ -198,7 +205,7 @@ def fit_all(
 
 def _choose(method: str, fit: Fit, tuned_on: int, measure: str) -> dict[str, Any]:
     """The value of a method's hyper-parameter with the lowest error on validation rows, and the error of each."""
-    what, values = _CHOICES[method]
+    what, values = _CHOICES[_kind(method)]
     seeds = range(_FIRST_TUNED_ON, _FIRST_TUNED_ON + tuned_on)
     errors = {value: sum(fit(method, seed, value)["validation"] for seed in seeds) / tuned_on for value in values}
     best = min(errors, key=lambda value: errors[value])

@@ -39,6 +39,11 @@ _BENCHES = {
         "label_errors",
         "label errors found in the test sets of MNIST, IMDB and 20 Newsgroups, judged by people",
     ),
+    "movielens": (
+        "movielens",
+        "movielens",
+        "which films people watched and how they rated them: dselect-k, other gates and plain networks",
+    ),
     "multi-mnist": (
         "multi_mnist",
         "multi_mnist",

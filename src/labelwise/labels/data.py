@@ -58,6 +58,15 @@ PUBLIC: Mapping[str, PublicFile] = MappingProxyType(
             "70,000 handwritten digits, 28x28 pixels, with the official split",
             "Y. LeCun, C. Cortes, C. Burges; usually given as CC BY-SA 3.0",
         ),
+        "movielens-1m": PublicFile(
+            "https://files.grouplens.org/datasets/movielens/ml-1m.zip",
+            "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
+            5_917_549,
+            "1,000,209 ratings of 3706 films by 6040 users of MovieLens, with times, titles, genres and who they are",
+            "GroupLens, University of Minnesota: for research; no redistribution and no commercial use without "
+            "permission; no endorsement may be implied; cite F. M. Harper, J. A. Konstan: The MovieLens Datasets: "
+            "History and Context, ACM TiiS 5 (4), 2015, doi:10.1145/2827872",
+        ),
     }
 )
 
