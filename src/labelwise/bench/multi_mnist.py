@@ -30,8 +30,8 @@ _WIDTH = 50
 _ROWS_AT_ONCE = 1000  # in inference
 _USES = ("experts", "in common")
 
-Digits = tuple[Tensor, Tensor]
-"""Images [n, 28, 28] of 8 bits, and their classes [n]."""
+Labelled = tuple[Tensor, Tensor]
+"""Pictures [n, ...] and their classes: of digits [n], of canvases [n, 2]."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def multi_mnist(
     return run(load(), (2, 4) if full else (2,), range(seed, seed + 5), budget, out, quiet)
 
 
-def load() -> dict[str, Digits]:
+def load() -> dict[str, Labelled]:
     """The digits of each part: the last sixth of MNIST's training images is for validation."""
     path = data_path("mnist") / "mnist.npz"
     with np.load(path, allow_pickle=False) as file:
@@ -70,8 +70,8 @@ def load() -> dict[str, Digits]:
     }
 
 
-def overlay(digits: Digits, generator: torch.Generator) -> Digits:
-    """Lay two images on each canvas: int16 [2n, 36, 36], and the classes of the two, int64 [2n, 2].
+def overlay(digits: Labelled, generator: torch.Generator) -> Labelled:
+    """Lay two images of [n, 28, 28], 8 bits a pixel, on each canvas: int16 [2n, 36, 36], and their classes [2n, 2].
 
     Image i lies at the top left of canvases i and n + i; a random one lies at the bottom right, 8 pixels off in both
     directions. Where they meet, pixel values are added, up to 510.
@@ -85,7 +85,7 @@ def overlay(digits: Digits, generator: torch.Generator) -> Digits:
     return canvases, torch.stack([classes[first], classes[second]], 1)
 
 
-def draw(digits: Mapping[str, Digits], budget: CanvasBudget, generator: torch.Generator) -> dict[str, Digits]:
+def draw(digits: Mapping[str, Labelled], budget: CanvasBudget, generator: torch.Generator) -> dict[str, Labelled]:
     """Canvases [rows, 1, side, side] of each part, 1 being a white pixel of one digit, and their classes [rows, 2].
 
     Each part lays out images of its own, half as many as it has rows. Raises `ValueError` if it has too few.
@@ -102,7 +102,7 @@ def draw(digits: Mapping[str, Digits], budget: CanvasBudget, generator: torch.Ge
 
 
 def run(
-    digits: Mapping[str, Digits],
+    digits: Mapping[str, Labelled],
     ks: Sequence[int],
     seeds: Sequence[int],
     budget: CanvasBudget,
@@ -175,7 +175,7 @@ def run(
 
 
 def _fit(
-    digits: Mapping[str, Digits], k: int, budget: CanvasBudget, method: str, seed: int, value: float | None
+    digits: Mapping[str, Labelled], k: int, budget: CanvasBudget, method: str, seed: int, value: float | None
 ) -> dict[str, Any]:
     """Accuracy of one network by task, its size, and what its gates choose; None where it has none to choose."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
