@@ -91,6 +91,7 @@ def test_choices_are_made_in_each_setting_and_kept(tmp_path):
         {"one": [0, 1], "two": [0]},
         2,
         "error",
+        {"rows": 9},
     )
     found = fit_all("toy", *given, tmp_path, True)
     assert {setting: fits.chosen["dselect-k"]["value"] for setting, fits in found.items()} == {"one": 0.01, "two": 0.05}
@@ -101,6 +102,8 @@ def test_choices_are_made_in_each_setting_and_kept(tmp_path):
     asked.clear()
     assert fit_all("toy", *given, tmp_path, True) == found
     assert not asked
+    with pytest.raises(ValueError, match=r"other settings \(rows: 9 there, 8 asked\)"):
+        fit_all("toy", *given[:-1], {"rows": 8}, tmp_path, True)
 
 
 def test_rows_say_what_is_compared():

@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -20,6 +19,7 @@ from labelwise.bench.harness import interval, kept
 from labelwise.experts import PLE, Extraction, MLPExperts, MultiTaskMixture, SharedBottom, SingleTask
 from labelwise.gates import DSelectK, Gate, GumbelSoftmax, LinearRamp, NoisyTopK, Softmax, TopK
 from labelwise.progress import progress
+from labelwise.runs import RunFolder
 
 OURS = "dselect-k"
 GATES = (OURS, "top-k", "noisy top-k", "softmax", "gumbel")
@@ -175,21 +175,24 @@ def fit_all(
     seeds: Mapping[str, Sequence[int]],
     tuned_on: int,
     measure: str,
+    settings: Mapping[str, Any],
     out: str | os.PathLike[str] | None = None,
     quiet: bool = False,
 ) -> dict[str, Fits]:
     """Choose hyper-parameters, then fit every method with every seed, in each of the named settings `fits`.
 
     `seeds`: of each setting. `tuned_on`: how many further seeds hyper-parameters are chosen by. `measure`: what error
-    "validation" is, for its name. In the folder `out`, if given, what a fit gave is kept on the way.
+    "validation" is, for its name. In the run folder `out`, if given, what a fit gave is kept on the way; `settings` are
+    all else that figures depend on. Raises `ValueError` if `out` holds a run of other settings.
     """
+    folder = RunFolder.start(out, {"comparison": title, **settings}) if out else None
     tuned = [method for method in methods if _kind(method) in _CHOICES]
     tries = tuned_on * sum(len(_CHOICES[_kind(method)][1]) for method in tuned)
     found = {}
     with progress(title, sum(tries + len(seeds[setting]) * len(methods) for setting in fits), quiet) as advance:
 
         def reach(setting: str, method: str, seed: int, value: float | None) -> dict[str, Any]:
-            path = Path(out) / f"{method}-{setting}-{value}-{seed}.json" if out else None
+            path = folder / f"{method}-{setting}-{value}-{seed}.json" if folder else None
             reached = kept(path, partial(fits[setting], method, seed, value))
             advance()
             return reached

@@ -7,7 +7,8 @@ rows, nor by validation rows: what stops one method early would not stop another
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ import numpy as np
 import torch
 from torch.nn.functional import adaptive_avg_pool2d
 
-from labelwise.bench.harness import compare, versions
+from labelwise.bench.harness import compare, kept, versions
 from labelwise.labels import LabelTable, Task, data_path, read
 from labelwise.methods import Method, Plan, get, train
 from labelwise.methods.training import answers, seeded
 from labelwise.metrics import classification_scores
 from labelwise.models import AudioEncoder, Encoder, PixelEncoder, TabularEncoder, backbone_for
 from labelwise.progress import progress
-from labelwise.runs import read_json, write_json
+from labelwise.runs import RunFolder
 
 OURS = "dselect-k"
 SHARED = "shared bottom"
@@ -142,8 +143,13 @@ def draw_groups(table: LabelTable, task: str, seed: int) -> np.ndarray:
 
 
 def run(setting: Setting, out: str | os.PathLike[str] | None = None, quiet: bool = False) -> dict[str, Any]:
-    """Fit every method with every seed and compare them; figures are kept in the folder `out`, if given, on the way."""
+    """Fit every method with every seed and compare them; figures are kept in the folder `out`, if given, on the way.
+
+    Raises `ValueError` if that holds a run of other settings.
+    """
     table = setting.table
+    settings = {"comparison": setting.name, "about": setting.about, "data": table.fingerprint(), **asdict(setting.plan)}
+    folder = RunFolder.start(out, settings) if out else None
     names = [task.name for task in table.tasks]
     fits = [(OURS, names), (SHARED, names), (WIDE, names), *((SINGLE, [name]) for name in names)]
     figures: dict[str, dict[str, dict[str, list[float]]]] = {
@@ -157,18 +163,11 @@ def run(setting: Setting, out: str | os.PathLike[str] | None = None, quiet: bool
         for seed in setting.seeds:
             tested = setting.test(seed)
             ratios.append(tested.sum() / (~tested).sum())
-            inputs = None
+            inputs = cache(partial(_encode, setting, tested))
             for method, learned in fits:
-                kept = Path(out) / f"{method}-{'+'.join(learned)}-{seed}.json" if out else None
-                if kept and kept.exists():
-                    found = read_json(kept)
-                else:
-                    if inputs is None:
-                        encoder = setting.encoder().fit(table.select(~tested))
-                        inputs = setting.prepare(torch.from_numpy(encoder.transform(table).features))
-                    found = _fit(method, [table.task(name) for name in learned], setting, inputs, tested, seed)
-                    if kept:
-                        write_json(kept, found)
+                file = folder / f"{method}-{'+'.join(learned)}-{seed}.json" if folder else None
+                tasks = [table.task(name) for name in learned]
+                found = kept(file, partial(_fit, method, tasks, setting, inputs, tested, seed))
                 for name, measured in found["tasks"].items():
                     for measure in _MEASURES:
                         figures[name][method][measure].append(measured[measure])
@@ -198,10 +197,22 @@ def run(setting: Setting, out: str | os.PathLike[str] | None = None, quiet: bool
     }
 
 
+def _encode(setting: Setting, tested: np.ndarray) -> torch.Tensor:
+    """All examples as numbers, in a way learned from those that are not tested on."""
+    encoder = setting.encoder().fit(setting.table.select(~tested))
+    return setting.prepare(torch.from_numpy(encoder.transform(setting.table).features))
+
+
 def _fit(
-    method: str, tasks: list[Task], setting: Setting, inputs: torch.Tensor, tested: np.ndarray, seed: int
+    method: str,
+    tasks: list[Task],
+    setting: Setting,
+    encoded: Callable[[], torch.Tensor],
+    tested: np.ndarray,
+    seed: int,
 ) -> dict[str, Any]:
     """What one network reaches on the test rows: measures by task, its size, and the experts it uses."""
+    inputs = encoded()
     labels = {task.name: setting.table.labels(task.name) for task in tasks}
     shape, plan = inputs.shape[1:], setting.plan
     width = plan.width

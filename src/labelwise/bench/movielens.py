@@ -27,7 +27,6 @@ from labelwise.experts import MixtureOutput, MLPExperts
 from labelwise.labels import data_path
 from labelwise.methods.training import seeded
 from labelwise.metrics import experts_used
-from labelwise.runs import RunFolder
 
 TASKS = ("watched", "rating")
 SHARES = (0.1, 0.5, 0.9)  # of the first task in the loss
@@ -80,10 +79,9 @@ def run(
 ) -> dict[str, Any]:
     """Fit every method for each weight of the tasks with every seed; figures are kept in the run folder `out`."""
     fingerprint = hashlib.sha256(ratings.to_numpy().tobytes()).hexdigest()[:12]
-    settings = {"comparison": "movielens", "ratings": fingerprint, **asdict(budget)}
-    folder = RunFolder.start(out, settings).path if out else None
+    settings = {"ratings": fingerprint, **asdict(budget)}
     fits = {f"a = {share}": partial(_fit, share, ratings, budget) for share in SHARES}
-    found = fit_all("movielens", fits, _METHODS, dict.fromkeys(fits, seeds), _TUNED_ON, "loss", folder, quiet)
+    found = fit_all("movielens", fits, _METHODS, dict.fromkeys(fits, seeds), _TUNED_ON, "loss", settings, out, quiet)
     figures = {
         name: {
             method: {measure: [each[measure] for each in runs] for measure in _MEASURES}

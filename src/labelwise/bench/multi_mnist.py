@@ -6,7 +6,7 @@ of Hazimeh et al., "DSelect-k" (NeurIPS 2021), Multi-MNIST; by default there are
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -112,7 +112,7 @@ def run(
     """Fit every method for each k of `ks` with every seed; figures are kept in the folder `out` on the way."""
     settings = {f"k = {k}": partial(_fit, digits, k, budget) for k in ks}
     methods, by_setting = list(_networks(2, SIDE, 1)), dict.fromkeys(settings, seeds)
-    found = fit_all("multi-mnist", settings, methods, by_setting, budget.tuned_on, "error", out, quiet)
+    found = fit_all("multi-mnist", settings, methods, by_setting, budget.tuned_on, "error", asdict(budget), out, quiet)
     labels = {f"{task}, {setting}": (task, fits.runs) for setting, fits in found.items() for task in TASKS}
     figures = {
         label: {method: {"accuracy": [each["accuracy"][task] for each in runs]} for method, runs in by_method.items()}

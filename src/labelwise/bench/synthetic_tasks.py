@@ -6,7 +6,7 @@ How networks learn, and how hyper-parameters are chosen, is said in `gated_tasks
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -106,7 +106,9 @@ def run(
     settings = {f"{n_tasks} tasks": partial(_fit, n_tasks, budget=budget) for n_tasks in seeds}
     by_setting = dict(zip(settings, seeds.values(), strict=True))
     methods = list(_networks((), 1))
-    found = fit_all("dselect-k-synthetic", settings, methods, by_setting, budget.tuned_on, "mse", out, quiet)
+    found = fit_all(
+        "dselect-k-synthetic", settings, methods, by_setting, budget.tuned_on, "mse", asdict(budget), out, quiet
+    )
     figures = {
         name: {method: {"mse": [each["test"] for each in runs]} for method, runs in fits.runs.items()}
         for name, fits in found.items()
