@@ -13,10 +13,12 @@ from labelwise.functional._gating import (
     top_k_softmax,
 )
 from labelwise.functional._permutation import nearest_permutation, sinkhorn
+from labelwise.functional._soft_labels import log_confidence_target, soft_cross_entropy
 
 __all__ = [
     "Reduction",
     "binary_codes",
+    "log_confidence_target",
     "masked_cross_entropy",
     "mix_selectors",
     "nearest_permutation",
@@ -25,6 +27,7 @@ __all__ = [
     "selector_entropy",
     "sinkhorn",
     "smooth_step",
+    "soft_cross_entropy",
     "temperature",
     "top_k_softmax",
 ]
