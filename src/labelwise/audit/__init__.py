@@ -6,6 +6,7 @@ The package is callable: `labelwise.audit(table)` is `labelwise.audit.run_audit(
 import sys
 
 from labelwise.audit._callable import CallablePackage
+from labelwise.audit.budget import LabelBudget, label_budget, pareto
 from labelwise.audit.confident import (
     class_thresholds,
     confident_joint,
@@ -17,13 +18,20 @@ from labelwise.audit.correct import apply_corrections
 from labelwise.audit.cross_fitting import cross_fit
 from labelwise.audit.ensemble import default_models
 from labelwise.audit.findings import Finding
+from labelwise.audit.ledger import Ledger, Source, plan, split_shares
 from labelwise.audit.pipeline import Audit, run_audit
 from labelwise.audit.reopen import corrected, export_corrected
+from labelwise.audit.staged import FineTuned, Stage, run_stages, uncertainty_sample
 from labelwise.audit.votes import Vote, necv
 
 __all__ = [
     "Audit",
     "Finding",
+    "FineTuned",
+    "LabelBudget",
+    "Ledger",
+    "Source",
+    "Stage",
     "Vote",
     "apply_corrections",
     "class_thresholds",
@@ -34,9 +42,15 @@ __all__ = [
     "estimate_joint",
     "export_corrected",
     "find_label_issues",
+    "label_budget",
     "label_quality",
     "necv",
+    "pareto",
+    "plan",
     "run_audit",
+    "run_stages",
+    "split_shares",
+    "uncertainty_sample",
 ]
 
 sys.modules[__name__].__class__ = CallablePackage
