@@ -4,6 +4,8 @@ The package is callable: `labelwise.audit(table)` is `labelwise.audit.run_audit(
 """
 
 import sys
+from importlib import import_module
+from typing import Any
 
 from labelwise.audit._callable import CallablePackage
 from labelwise.audit.budget import LabelBudget, label_budget, pareto
@@ -47,6 +49,7 @@ __all__ = [
     "necv",
     "pareto",
     "plan",
+    "relabel",
     "run_audit",
     "run_stages",
     "split_shares",
@@ -54,3 +57,9 @@ __all__ = [
 ]
 
 sys.modules[__name__].__class__ = CallablePackage
+
+
+def __getattr__(name: str) -> Any:
+    if name == "relabel":  # it loads torch, which worker processes do without
+        return import_module("labelwise.audit.relabel")
+    raise AttributeError(f"module 'labelwise.audit' has no attribute {name!r}")
