@@ -18,6 +18,7 @@ from labelwise.audit.confident import (
 )
 from labelwise.audit.correct import apply_corrections
 from labelwise.audit.cross_fitting import cross_fit
+from labelwise.audit.destabilised import Destabilisation, destabilise
 from labelwise.audit.ensemble import default_models
 from labelwise.audit.findings import Finding
 from labelwise.audit.ledger import Ledger, Source, plan, split_shares
@@ -28,6 +29,7 @@ from labelwise.audit.votes import Vote, necv
 
 __all__ = [
     "Audit",
+    "Destabilisation",
     "Finding",
     "FineTuned",
     "LabelBudget",
@@ -41,6 +43,7 @@ __all__ = [
     "corrected",
     "cross_fit",
     "default_models",
+    "destabilise",
     "estimate_joint",
     "export_corrected",
     "find_label_issues",
