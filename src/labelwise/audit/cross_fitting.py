@@ -159,7 +159,7 @@ def _fit_part(
     if len(present) < 2:  # as when one group holds nearly all; most models refuse to learn from that
         probabilities[:, present] = 1
         return part, probabilities
-    fitted = _seeded(clone(model, safe=False), np.random.SeedSequence([seed, *part]))
+    fitted = seed_model(clone(model, safe=False), np.random.SeedSequence([seed, *part]))
     try:
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -177,7 +177,7 @@ def _fit_part(
     return part, probabilities
 
 
-def _seeded(model: Any, seed: np.random.SeedSequence) -> Any:
+def seed_model(model: Any, seed: np.random.SeedSequence) -> Any:
     """Set every `random_state` that is None, so that the same part gives the same bytes."""
     if hasattr(model, "get_params") and hasattr(model, "set_params"):
         settings = model.get_params(deep=True)

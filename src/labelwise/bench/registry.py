@@ -34,6 +34,11 @@ _BENCHES = {
         "grocery",
         "fine, coarse and top class of photos of groceries, official split: dselect-k and plain networks",
     ),
+    "label-budget": (
+        "label_budget",
+        "label_budget",
+        "a budget split between few good and many weak labels of news: which is best, and when",
+    ),
     "label-errors": (
         "label_errors",
         "label_errors",

@@ -13,18 +13,26 @@ from labelwise.functional._gating import (
     top_k_softmax,
 )
 from labelwise.functional._permutation import nearest_permutation, sinkhorn
+from labelwise.functional._pooling import box_weights, roi_mean, span_mean, span_weights
+from labelwise.functional._soft_labels import log_confidence_target, soft_cross_entropy
 
 __all__ = [
     "Reduction",
     "binary_codes",
+    "box_weights",
+    "log_confidence_target",
     "masked_cross_entropy",
     "mix_selectors",
     "nearest_permutation",
     "reach_penalty",
+    "roi_mean",
     "selector",
     "selector_entropy",
     "sinkhorn",
     "smooth_step",
+    "soft_cross_entropy",
+    "span_mean",
+    "span_weights",
     "temperature",
     "top_k_softmax",
 ]
