@@ -6,6 +6,7 @@ The package is callable: `labelwise.audit(table)` is `labelwise.audit.run_audit(
 import sys
 
 from labelwise.audit._callable import CallablePackage
+from labelwise.audit.annotators import AnnotatorQuality, annotator_quality
 from labelwise.audit.confident import (
     class_thresholds,
     confident_joint,
@@ -15,6 +16,7 @@ from labelwise.audit.confident import (
 )
 from labelwise.audit.correct import apply_corrections
 from labelwise.audit.cross_fitting import cross_fit
+from labelwise.audit.data_issues import DataIssue
 from labelwise.audit.ensemble import default_models
 from labelwise.audit.findings import Finding
 from labelwise.audit.pipeline import Audit, run_audit
@@ -22,9 +24,12 @@ from labelwise.audit.reopen import corrected, export_corrected
 from labelwise.audit.votes import Vote, necv
 
 __all__ = [
+    "AnnotatorQuality",
     "Audit",
+    "DataIssue",
     "Finding",
     "Vote",
+    "annotator_quality",
     "apply_corrections",
     "class_thresholds",
     "confident_joint",
