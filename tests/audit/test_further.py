@@ -6,7 +6,8 @@ import pytest
 
 from labelwise.audit import further
 from labelwise.audit.annotators import answers_of
-from labelwise.labels import LabelTable, Task
+from labelwise.labels import LabelTable, Task, read
+from labelwise.models import encode
 
 N = 240
 
@@ -71,3 +72,11 @@ def test_annotators_are_compared_or_the_extra_is_named(monkeypatch):
     pytest.importorskip("crowdkit", reason="needs the extra 'annotators'")
     assert look(people, {}, None, answers, labels_only=True)[1:] == ({"annotator": 1}, [])
     assert "crowdkit" in sys.modules
+
+
+@pytest.mark.data
+def test_frog_calls_do_not_drown_in_issues(data):
+    table = read(data / "frog-calls" / "frogs_mfcc.csv.gz", ["Family", "Genus", "Species"], group="RecordID")
+    found, kinds, _ = look(table, {}, encode(table, quiet=True).features)
+    assert len(found) < 0.01 * len(table)
+    assert kinds == {"imbalance": 3, "new_class": 1}

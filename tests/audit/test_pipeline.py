@@ -208,7 +208,7 @@ def test_duplicates_are_found_and_equal_ones_counted():
     assert read_json(run / "metrics.json")["audit"]["repeated_rows_with_equal_labels"] == 1
 
 
-def test_a_corrupt_picture_is_a_finding_and_the_run_goes_on(tmp_path):
+def test_corrupt_and_blank_pictures_are_findings_and_the_run_goes_on(tmp_path):
     from PIL import Image
 
     generator = np.random.default_rng(0)
@@ -219,18 +219,21 @@ def test_a_corrupt_picture_is_a_finding_and_the_run_goes_on(tmp_path):
             Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{i:02}.png")
     broken = tmp_path / "pictures" / "dark" / "07.png"
     broken.write_bytes(broken.read_bytes()[:60])
+    Image.new("L", (12, 12), 40).save(tmp_path / "pictures" / "dark" / "11.png")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         table = read(tmp_path / "pictures", quiet=True)
     findings, run = audit(table, models=None)
     unreadable = findings[findings["kind"] == "unreadable"]
-    assert len(unreadable) == 1
-    assert unreadable["task"].tolist() == [None]
-    (row,) = unreadable["example"]
+    assert unreadable["task"].tolist() == [None, None]
+    row, blank = unreadable["example"]
     assert "07.png" in table.ids[row]
-    assert not (findings.loc[findings["kind"] != "unreadable", "example"] == row).any()
-    assert apply_corrections(table, findings).labels()[row] == -1
-    assert pd.read_parquet(run / "items.parquet").set_index("example").at[row, "kind"] == "row"
+    assert "11.png" in table.ids[blank]
+    assert unreadable["why"].tolist()[1] == "one colour throughout"
+    assert not findings.loc[findings["kind"] != "unreadable", "example"].isin([row, blank]).any()
+    assert apply_corrections(table, findings).labels()[[row, blank]].tolist() == [-1, -1]
+    shown = pd.read_parquet(run / "items.parquet").set_index("example")["kind"]
+    assert (shown[row], shown[blank]) == ("row", "image")
 
 
 def test_outliers_are_findings_and_what_is_wrong_with_columns_and_classes_is_kept_beside():

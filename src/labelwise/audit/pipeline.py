@@ -27,6 +27,7 @@ from labelwise.audit.near_duplicates import FEWEST_ROWS, MOST_ROWS, NO_PAIRS, ne
 from labelwise.audit.probabilities import given_features, given_probabilities, warn_if_in_sample
 from labelwise.audit.repeats import repeat_issues
 from labelwise.audit.taxonomy import taxonomy_findings
+from labelwise.audit.unreadable import blank_pictures
 from labelwise.audit.wrong_labels import label_findings, label_metrics, wrong_labels
 from labelwise.labels import LabelTable, column_statistics, describe
 from labelwise.runs import RunFolder, file_stem, free_name, short_hash, write_json, writing
@@ -245,9 +246,12 @@ def _features(
         else:
             from labelwise.models import choose_encoder, encode  # here, as it loads torch
 
-            encoded = encode(table, choose_encoder(table, text, vision), quiet=quiet)
+            encoder = choose_encoder(table, text, vision)
+            encoded = encode(table, encoder, quiet=quiet)
             features = encoded.features
-            table = _without(table, {**table.unreadable, **encoded.unreadable})
+            unreadable = {**table.unreadable, **encoded.unreadable}
+            blank = blank_pictures(features, unreadable) if encoder.kind == "pixels" else {}
+            table = _without(table, unreadable | blank)
     return table, features
 
 
