@@ -13,6 +13,7 @@ def test_values_are_coded_in_their_order_and_missing_ones_as_minus_one():
         "truth": pa.array([True, False, None, True]),
         "category": pa.array(["z", "y", None, "z"]).dictionary_encode(),
         "time": pa.array(pd.to_datetime(["2024-03-01", "2024-01-01", None, "2024-03-01"])),
+        "measured": pa.array([0.5, 1.5, None, 0.5]),
         "vector": pa.array([[1.0], [2.0], [3.0], [4.0]]),
         "text": pa.array(["one", "two", "three", "four"]),
     }

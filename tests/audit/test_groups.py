@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import fisher_exact
 
 from labelwise.audit.groups import significantly_worse, underperforming_groups
 from labelwise.labels import LabelTable, Task
@@ -17,12 +18,27 @@ def make(wrong, **roles):
     return LabelTable.from_columns(columns, [Task("y", "single", ("a", "b"))], **roles), probability
 
 
-def test_holm_rejects_step_by_step():
-    # None of ten right where others have half: p = 2^-10, which times 10 is below 0.01 and times 12 is not.
-    right, rows = np.array([0] + [5] * 9), np.full(10, 10)
-    assert significantly_worse(right, rows, 45, 100).tolist() == [True] + [False] * 9
-    right, rows = np.array([0] + [5] * 11), np.full(12, 10)
-    assert not significantly_worse(right, rows, 55, 120).any()
+@pytest.mark.parametrize("seed", range(6))
+def test_the_test_is_fishers_with_holms_steps(seed):
+    generator = np.random.default_rng(seed)
+    rows = generator.integers(8, 40, 12)
+    right = generator.binomial(rows, np.where(generator.random(12) < 0.5, 0.4, 0.85))
+    all_rows, all_right = int(rows.sum()), int(right.sum())
+    p = [
+        fisher_exact([[k, m - k], [all_right - k, all_rows - all_right - m + k]], alternative="less").pvalue
+        for k, m in zip(right, rows, strict=True)
+    ]
+    expected = np.zeros(12, bool)
+    for step, at in enumerate(np.argsort(p)):
+        if p[at] * (12 - step) >= 0.01:
+            break
+        expected[at] = (all_right - right[at]) / (all_rows - rows[at]) - right[at] / rows[at] >= 0.1
+    np.testing.assert_array_equal(significantly_worse(right, rows, all_right, all_rows), expected)
+
+
+def test_few_rows_outside_a_group_prove_nothing():
+    assert not significantly_worse(np.array([850]), np.array([1000]), 855, 1005).any()
+    assert significantly_worse(np.array([850]), np.array([1000]), 1050, 1200).all()
 
 
 def test_a_small_difference_does_not_count_however_sure():

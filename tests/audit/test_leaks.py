@@ -59,6 +59,14 @@ def test_numbers_with_a_wide_range_are_measurements_unless_they_run_along_the_ro
     assert names(PLACE, noisy)
 
 
+def test_a_sample_of_many_rows_tells_the_same():
+    n = 12_000
+    codes = np.random.default_rng(0).integers(0, 3, n)
+    shuffled = np.argsort(np.argsort(codes, kind="stable"))
+    assert names(shuffled, codes)[0][1] > 0.9
+    assert not names(np.random.default_rng(1).permutation(n), codes)
+
+
 def test_the_id_column_and_few_rows_are_not_looked_at():
     assert not names([f"{place:04}" for place in PLACE], id="x")
     assert not names(PLACE[:40], CODES[:40])

@@ -25,12 +25,15 @@ def balance_issues(table: LabelTable) -> Iterator[DataIssue]:
         codes = table.labels(task.name)
         counts = np.bincount(codes[codes >= 0], minlength=len(task.classes))
         present = np.flatnonzero(counts)
-        for k in present[counts[present] < RARE]:
+        few = (counts > 0) & (counts < RARE)
+        members = np.flatnonzero((codes >= 0) & few[codes])
+        members = members[np.argsort(codes[members], kind="stable")]
+        for k, rows in zip(np.flatnonzero(few), np.split(members, np.cumsum(counts[few]))[:-1], strict=True):
             number = f"{counts[k]} rows" if counts[k] > 1 else "one row"
             why = f"only {number}: too few to learn from, and to tell how well it was learned"
-            examples = tuple(np.flatnonzero(codes == k).tolist())
+            score = float(1 - counts[k] / RARE)
             rare.append(
-                DataIssue("rare_class", task.name, task.classes[k], int(counts[k]), 1 - counts[k] / RARE, why, examples)
+                DataIssue("rare_class", task.name, task.classes[k], len(rows), score, why, tuple(rows.tolist()))
             )
         shares = counts[present] / counts.sum()
         effective = float(np.exp(-np.sum(shares * np.log(shares))))

@@ -1,4 +1,4 @@
-"""Columns that hold one value a row, as numbers in the order of their values."""
+"""Columns of words, whole numbers, dates and truth values, as numbers in the order of their values."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -20,12 +20,25 @@ class Coded(NamedTuple):
     values: pd.Index
 
 
+def codable(table: LabelTable, names: Iterable[str]) -> list[str]:
+    """Those of the columns `names` that hold one word, whole number, date or truth value a row.
+
+    Measurements (floats) are left out, and so is the media.
+    """
+    media = table.media[0] if table.media else None
+    return [name for name in names if name != media and _is_codable(table.data[name].type)]
+
+
 def coded_columns(table: LabelTable, names: Iterable[str]) -> Iterator[Coded]:
-    """Code those of the columns `names` that hold one number, word, date or truth value a row, and not the media."""
-    for name in names:
+    """Code the `codable` ones of the columns `names`."""
+    for name in codable(table, names):
         column = table.data[name]
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
-        if is_scalar(column.type) and (table.media is None or name != table.media[0]):
-            codes, values = pd.factorize(column.to_pandas(), sort=True)
-            yield Coded(name, column.type, codes.astype(np.int64), pd.Index(values))
+        codes, values = pd.factorize(column.to_pandas(), sort=True)
+        yield Coded(name, column.type, codes.astype(np.int64), pd.Index(values))
+
+
+def _is_codable(kind: pa.DataType) -> bool:
+    held = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return is_scalar(held) and not pa.types.is_floating(held) and not pa.types.is_decimal(held)

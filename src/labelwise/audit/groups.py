@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
-import pyarrow as pa
-from scipy.stats import binom
+from scipy.stats import hypergeom
 
 from labelwise.audit.columns import coded_columns
 from labelwise.audit.data_issues import SHOWN, DataIssue
@@ -20,12 +19,12 @@ def significantly_worse(right: np.ndarray, rows: np.ndarray, all_right: int, all
     """Tell which groups have a lower share of right answers than the other rows, bool [groups].
 
     `right` and `rows`, int [groups]: how many of each group's rows are right, and how many there are; groups may
-    overlap. With p the share of all rows outside a group, it is worse if P(X <= right) < 0.01 for X ~ Binomial(rows, p)
-    after Holm's correction (Scandinavian Journal of Statistics, 1979) over all groups, and if its own share is below p
-    by at least 0.1.
+    overlap. A group is worse if its share is below that of all rows outside it by at least 0.1, and if Fisher's exact
+    test (one-sided: as many right at most, were the `all_right` of `all_rows` drawn at random) gives p < 0.01 after
+    Holm's correction over all groups (Scandinavian Journal of Statistics 6, 1979).
     """
     others = (all_right - right) / np.maximum(all_rows - rows, 1)
-    p = binom.cdf(right, rows, others)
+    p = hypergeom.cdf(right, all_rows, all_right, rows)
     order = np.argsort(p, kind="stable")
     rejected = np.zeros(len(p), bool)
     rejected[order] = np.logical_and.accumulate(p[order] * np.arange(len(p), 0, -1) < _LEVEL)
@@ -47,7 +46,7 @@ def underperforming_groups(table: LabelTable, task: str, probability: np.ndarray
     right = (probability[labelled].argmax(axis=1) == given[labelled]).astype(np.int64)
     found = []
     for column in coded_columns(table, _columns(table, task)):
-        if pa.types.is_floating(column.type) or not 2 <= len(column.values) <= _MOST:
+        if not 2 <= len(column.values) <= _MOST:
             continue
         codes = column.codes[labelled] + 1  # 0 is missing
         rows = np.bincount(codes, minlength=len(column.values) + 1)

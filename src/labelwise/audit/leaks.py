@@ -2,13 +2,14 @@
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 from sklearn.tree import DecisionTreeClassifier
 
 from labelwise import labels as labels_
-from labelwise.audit.columns import Coded, coded_columns
+from labelwise.audit.columns import Coded, codable, coded_columns
 from labelwise.audit.data_issues import DataIssue
 from labelwise.labels import LabelTable
 
@@ -35,6 +36,9 @@ def leak_issues(table: LabelTable, task: str, seed: int = 0) -> Iterator[DataIss
     Measurements (floats) are never named, as a good one may tell all. Not looked at are the columns for id, group and
     split, which no model here learns from. The score is the lift.
     """
+    names = codable(table, table.feature_names)
+    if not names:
+        return
     given = table.labels(task)
     rows = np.flatnonzero(given >= 0)
     if len(rows) > _ROWS:
@@ -42,16 +46,19 @@ def leak_issues(table: LabelTable, task: str, seed: int = 0) -> Iterator[DataIss
     codes, counts = given[rows], np.bincount(given[rows])
     if len(rows) < _FEWEST or np.count_nonzero(counts) < 2:
         return
-    sample = table.select(rows)
+    # Without pictures and the like, which would be copied.
+    kept = list(dict.fromkeys([*names, task, *filter(None, [table.group])]))
+    alone = replace(table.task(task), parent=None)
+    sample = LabelTable(table.data.select(kept), (alone,), group=table.group).select(rows)
     if sample.groups is not None and len(np.unique(sample.groups)) < 2:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of fewer groups than folds
         fold_of = labels_.folds(sample, task, _FOLDS, seed)
-    for column in coded_columns(sample, sample.feature_names):
-        identifies = _identifies(column, len(rows))
-        if pa.types.is_floating(column.type) or len(column.values) < 2:
+    for column in coded_columns(sample, names):
+        if len(column.values) < 2:
             continue
+        identifies = _identifies(column, len(table))
         least = _FROM_ID if identifies else _COPY
         rank = column.codes[:, None]
         tree = DecisionTreeClassifier(max_leaf_nodes=4 * len(counts), min_samples_leaf=2, random_state=seed)
@@ -83,10 +90,11 @@ def _lift(predicted: np.ndarray, codes: np.ndarray, counts: np.ndarray) -> float
 
 
 def _identifies(column: Coded, n: int) -> bool:
-    if len(column.values) < _DISTINCT * n:
+    """Whether a column, of which this may be a sample from n rows, tells rows apart."""
+    if len(column.values) < _DISTINCT * len(column.codes):
         return False
     if not pa.types.is_integer(column.type):
-        return not pa.types.is_floating(column.type)
+        return True
     held = column.codes[column.codes >= 0]
     along = bool((np.diff(held) >= 0).all() or (np.diff(held) <= 0).all())
     return along or float(column.values.max()) - float(column.values.min()) <= _SPAN * n

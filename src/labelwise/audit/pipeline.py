@@ -96,7 +96,7 @@ def run_audit(
         "folds": folds,
         "repeats": repeats,
         "labels_only": labels_only,
-        "annotators": list(annotators),
+        "annotators": list(annotators) or None,
         "text": text,
         "vision": vision,
         "models": None

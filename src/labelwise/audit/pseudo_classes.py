@@ -37,11 +37,11 @@ def pseudo_class_issues(
         others = np.where(np.arange(len(counts)) == a, -1, joint[a])
         b = int(others.argmax())
         share = joint[a, b] / counts[a]
+        if share < _MOST_OF_IT or counts[b] <= counts[a]:
+            continue
         members = labels == a
         elsewhere = (labels >= 0) & ~members & (labels != b)
-        if share < _MOST_OF_IT or counts[b] <= counts[a] or not elsewhere.any():
-            continue
-        if (guess[members] == b).mean() < 2 * (guess[elsewhere] == b).mean():
+        if not elsewhere.any() or (guess[members] == b).mean() < 2 * (guess[elsewhere] == b).mean():
             continue
         why = f"{share:.0%} of its {counts[a]} rows belong to {task.classes[b]!r}, say models that did not see them"
         if neighbours is not None:

@@ -26,8 +26,9 @@ def repeat_issues(table: LabelTable, twins: np.ndarray, near: Pairs) -> Iterator
         if task.kind == "single":
             codes = table.labels(task.name)
             keep &= codes[left] == codes[right]
-    if table.groups is not None:
-        keep &= table.groups[left] != table.groups[right]
+    groups = table.groups
+    if groups is not None:
+        keep &= groups[left] != groups[right]
     left, right = left[keep], right[keep]
     later = np.unique(np.maximum(left, right))
     if not len(later):

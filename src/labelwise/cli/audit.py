@@ -113,5 +113,5 @@ def _show(measured: dict[str, Any], facts: dict[str, Any]) -> None:
     common.say("rare: classes of fewer than 10 rows; wrong: estimated share of wrong labels\n")
     if measured["by_kind"]:
         common.table("findings", ("kind", "number"), list(measured["by_kind"].items()))
-    if measured["data_issues"]:
+    if measured.get("data_issues"):  # runs of older versions have none
         common.table("about classes, columns and groups", ("kind", "number"), list(measured["data_issues"].items()))
