@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from labelwise.audit.near_duplicates import NEIGHBOURS, closeness_bound, near_duplicate_findings, nearest
+from labelwise.audit.near_duplicates import (
+    NEIGHBOURS,
+    closeness_bound,
+    near_duplicate_findings,
+    near_duplicates,
+    nearest,
+)
 from labelwise.labels import LabelTable, Task, bundled
 from labelwise.models import encode
 
@@ -16,7 +22,8 @@ def find(codes, features, probabilities=None, twins=None, left_out=None):
     none = np.full(len(codes), -1)
     twins = none if twins is None else twins
     left_out = none > 0 if left_out is None else left_out
-    return list(near_duplicate_findings(make(codes), features, left_out, twins, probabilities or {}, quiet=True))
+    pairs = near_duplicates(features, left_out, twins, quiet=True)
+    return list(near_duplicate_findings(make(codes), pairs, probabilities or {}))
 
 
 @pytest.mark.parametrize("width", [3, 40, 600])

@@ -18,6 +18,7 @@ from labelwise.runs import RunFolder, read_json
 FILES = {
     "columns.json",
     "config.yaml",
+    "data_issues.json",
     "describe.json",
     "issues.parquet",
     "items.parquet",
@@ -207,7 +208,7 @@ def test_duplicates_are_found_and_equal_ones_counted():
     assert read_json(run / "metrics.json")["audit"]["repeated_rows_with_equal_labels"] == 1
 
 
-def test_a_corrupt_picture_is_a_finding_and_the_run_goes_on(tmp_path):
+def test_corrupt_and_blank_pictures_are_findings_and_the_run_goes_on(tmp_path):
     from PIL import Image
 
     generator = np.random.default_rng(0)
@@ -218,18 +219,44 @@ def test_a_corrupt_picture_is_a_finding_and_the_run_goes_on(tmp_path):
             Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{i:02}.png")
     broken = tmp_path / "pictures" / "dark" / "07.png"
     broken.write_bytes(broken.read_bytes()[:60])
+    Image.new("L", (12, 12), 40).save(tmp_path / "pictures" / "dark" / "11.png")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         table = read(tmp_path / "pictures", quiet=True)
     findings, run = audit(table, models=None)
     unreadable = findings[findings["kind"] == "unreadable"]
-    assert len(unreadable) == 1
-    assert unreadable["task"].tolist() == [None]
-    (row,) = unreadable["example"]
+    assert unreadable["task"].tolist() == [None, None]
+    row, blank = unreadable["example"]
     assert "07.png" in table.ids[row]
-    assert not (findings.loc[findings["kind"] != "unreadable", "example"] == row).any()
-    assert apply_corrections(table, findings).labels()[row] == -1
-    assert pd.read_parquet(run / "items.parquet").set_index("example").at[row, "kind"] == "row"
+    assert "11.png" in table.ids[blank]
+    assert unreadable["why"].tolist()[1] == "one colour throughout"
+    assert not findings.loc[findings["kind"] != "unreadable", "example"].isin([row, blank]).any()
+    assert apply_corrections(table, findings).labels()[[row, blank]].tolist() == [-1, -1]
+    shown = pd.read_parquet(run / "items.parquet").set_index("example")["kind"]
+    assert (shown[row], shown[blank]) == ("row", "image")
+
+
+def test_outliers_are_findings_and_what_is_wrong_with_columns_and_classes_is_kept_beside():
+    table = make()
+    codes = table.labels("fine")
+    columns = {name: table.data[name].to_numpy().copy() for name in table.feature_names}
+    columns["x0"][7] = 300
+    columns["file"] = np.argsort(np.argsort(codes, kind="stable"))
+    table = LabelTable.from_columns(columns | {"fine": codes}, [Task("fine", "single", ("a", "b", "c"))])
+    findings, run = audit(table)
+    assert findings.loc[findings["kind"] == "outlier", "example"].tolist() == [7]
+    assert apply_corrections(table, findings[findings["kind"] == "outlier"]).labels().tolist() == codes.tolist()
+    (leak,) = [each for each in read_json(run / "data_issues.json") if each["kind"] == "leak"]
+    assert (leak["task"], leak["subject"]) == ("fine", "file")
+    assert read_json(run / "metrics.json")["audit"]["data_issues"]["leak"] == 1
+
+
+def test_annotators_are_checked_before_anything_is_computed(tmp_path):
+    with pytest.raises(ValueError, match="at least two annotators"):
+        audit(make(), annotators=["fine"], run=tmp_path / "run")
+    with pytest.raises(ValueError, match="name one of the tasks fine, coarse; got 'ann'"):
+        audit(make(), annotators=["fine", "ann"], run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -37,6 +37,7 @@ def write_audit(
     probabilities: Mapping[str, np.ndarray] | None = None,
     items: pd.DataFrame | None = None,
     notes: tuple[str, ...] = (),
+    issues: tuple[dict[str, Any], ...] = (),
 ) -> Path:
     """Leave what an audit of `table` leaves."""
     run = RunFolder.start(folder, {"source": table.source, "tasks": [task.name for task in table.tasks], "seed": 0})
@@ -47,6 +48,7 @@ def write_audit(
     write_json(folder / "describe.json", describe(table))
     write_json(folder / "columns.json", column_statistics(table))
     write_json(folder / "notes.json", list(notes))
+    write_json(folder / "data_issues.json", list(issues))
     findings.assign(id=table.ids[findings["example"]] if len(findings) else []).to_parquet(folder / "issues.parquet")
     if items is not None:
         items.to_parquet(folder / "items.parquet")
@@ -56,6 +58,12 @@ def write_audit(
     rates = {name: {"flagged": int((findings["task"] == name).sum()), "estimated_error_rate": 0.05} for name in names}
     run.add_metrics(audit={"by_kind": findings["kind"].value_counts().to_dict(), "tasks": rates})
     return folder
+
+
+def issue(**fields: Any) -> dict[str, Any]:
+    """An entry of `data_issues.json`."""
+    usual = {"kind": "leak", "task": "digit", "subject": "scan", "rows": 9, "score": 0.5, "why": "It tells."}
+    return usual | {"examples": [3], "ids": ["3"]} | fields
 
 
 def gates(weights: Mapping[str, list[float]], done: float) -> dict[str, Any]:
@@ -146,6 +154,13 @@ def pictures(table: LabelTable, rows: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"example": rows, "kind": "image", "content": content})
 
 
+ISSUES = (
+    issue(kind="rare_class", subject="9", score=0.9, why="Only two rows."),
+    issue(score=0.4, subject="file"),
+    issue(score=0.6),
+)
+
+
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with the models `raw` and `corrected`: digits with one label in twenty changed. Do not write to it."""
@@ -175,7 +190,9 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     folder = tmp_path_factory.mktemp("runs") / "digits"
     items = pictures(table, findings["example"].unique())
-    write_audit(folder, table, findings, {name: p[None] for name, p in probabilities.items()}, items, ("A note.",))
+    write_audit(
+        folder, table, findings, {name: p[None] for name, p in probabilities.items()}, items, ("A note.",), ISSUES
+    )
     parts = generator.choice(["train", "validation", "test"], len(clean), p=[0.5, 0.2, 0.3])
     for name, labels in (("raw", noisy), ("corrected", truth)):
         rows = parts == "train"
@@ -232,6 +249,9 @@ def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "hostile"
     made_up(folder, HOSTILE, np.arange(200) % len(HOSTILE), 60, words)
     write_json(folder / "notes.json", list(HOSTILE))
+    write_json(
+        folder / "data_issues.json", [issue(kind="new_class", subject=word, why=word, ids=[word]) for word in HOSTILE]
+    )
     return folder
 
 

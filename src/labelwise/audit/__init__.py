@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from labelwise.audit._callable import CallablePackage
+from labelwise.audit.annotators import AnnotatorQuality, annotator_quality
 from labelwise.audit.budget import LabelBudget, label_budget, pareto
 from labelwise.audit.confident import (
     class_thresholds,
@@ -18,6 +19,7 @@ from labelwise.audit.confident import (
 )
 from labelwise.audit.correct import apply_corrections
 from labelwise.audit.cross_fitting import cross_fit
+from labelwise.audit.data_issues import DataIssue
 from labelwise.audit.destabilised import Destabilisation, destabilise
 from labelwise.audit.ensemble import default_models
 from labelwise.audit.findings import Finding
@@ -28,7 +30,9 @@ from labelwise.audit.staged import FineTuned, Stage, run_stages, uncertainty_sam
 from labelwise.audit.votes import Vote, necv
 
 __all__ = [
+    "AnnotatorQuality",
     "Audit",
+    "DataIssue",
     "Destabilisation",
     "Finding",
     "FineTuned",
@@ -37,6 +41,7 @@ __all__ = [
     "Source",
     "Stage",
     "Vote",
+    "annotator_quality",
     "apply_corrections",
     "class_thresholds",
     "confident_joint",

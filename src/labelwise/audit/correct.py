@@ -18,7 +18,7 @@ def apply_corrections(table: LabelTable, findings: pd.DataFrame) -> LabelTable:
     - Where a class was changed, the linked parent gets the class that most rows of the new class have (in the table as
       given), unless a finding of its own says what it should be or it is missing. Where a label became missing the
       parent's stays.
-    - Duplicates are left alone: which of their labels is right is for people to say.
+    - Duplicates and outliers are left alone: which labels are right is for people to say.
 
     Of several findings about one label the worst counts. Raises `ValueError` for a row or class that is not in the
     table.

@@ -53,6 +53,14 @@ def nearest(vectors: np.ndarray, quiet: bool = False) -> Neighbours:
     return Neighbours(rows, distances)
 
 
+def projected(vectors: np.ndarray) -> np.ndarray:
+    """Vectors [n, d] as float32 of their own, beyond 512 dimensions their random projection to 512 (not scaled)."""
+    if vectors.shape[1] <= _DIMENSIONS:
+        return vectors.astype(np.float32)
+    directions = np.random.default_rng(0).standard_normal((vectors.shape[1], _DIMENSIONS), dtype=np.float32)
+    return vectors.astype(np.float32) @ directions
+
+
 def closeness_bound(distances: np.ndarray) -> float:
     """How close a pair must be to be near duplicates, as a share of the distance to the tenth neighbour.
 
@@ -70,39 +78,53 @@ def closeness_bound(distances: np.ndarray) -> float:
     return min(_NEVER_BEYOND, float((_LEVEL / (9 * len(distances))) ** (1 / dimension)))
 
 
-def near_duplicate_findings(
-    table: LabelTable,
-    features: np.ndarray,
-    left_out: np.ndarray,
-    twins: np.ndarray,
-    probabilities: Mapping[str, np.ndarray],
-    quiet: bool = False,
-) -> Iterator[Finding]:
-    """Give findings about pairs of almost equal rows with differing labels, kind `near_duplicate`, one a row and task.
+class Pairs(NamedTuple):
+    """Pairs of almost equal rows: row numbers, and how close they are, in [0, 1], 1 = equal; a pair may occur twice."""
 
-    `features` [n, ...]; rows that are `left_out`, bool [n], or that are all zeros are not compared, and rows of equal
-    number in `twins` (>= 0) are identical and so not meant. A pair counts if it is far closer than neighbours usually
-    are, on both sides (`closeness_bound`). Of the two labels the one that the models find less likely (`probabilities`
-    by task, [n, classes]) is named, with the other as the suggestion; without models both are, with none. The score is
-    1 - distance / distance to the tenth neighbour.
+    left: np.ndarray
+    right: np.ndarray
+    score: np.ndarray
+
+
+NO_PAIRS = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+
+
+def near_duplicates(features: np.ndarray, left_out: np.ndarray, twins: np.ndarray, quiet: bool = False) -> Pairs:
+    """Find pairs of almost equal rows of `features` [n, ...].
+
+    Rows that are `left_out`, bool [n], or that are all zeros are not compared, and rows of equal number in `twins`
+    (>= 0) are identical and so not meant. A pair counts if it is far closer than neighbours usually are, on both sides
+    (`closeness_bound`). The score is 1 - distance / distance to the tenth neighbour. For fewer than `FEWEST_ROWS` or
+    more than `MOST_ROWS` rows there is none.
     """
     vectors = np.asarray(features).reshape(len(features), -1)
     compared = np.flatnonzero(~left_out & vectors.any(axis=1))
     if not FEWEST_ROWS <= len(compared) <= MOST_ROWS:
-        return
+        return NO_PAIRS
     found = nearest(vectors[compared], quiet)
     tenth = found.distances[:, -1]
     bound = closeness_bound(found.distances)
     relative = found.distances / np.maximum(np.minimum(tenth[:, None], tenth[found.rows]), 1e-300)
     first, slot = np.nonzero(relative <= bound)
     left, right = compared[first], compared[found.rows[first, slot]]
-    score = 1 - relative[first, slot]
-    same = (twins[left] >= 0) & (twins[left] == twins[right])
+    other = (twins[left] < 0) | (twins[left] != twins[right])
+    return Pairs(left[other], right[other], (1 - relative[first, slot])[other])
+
+
+def near_duplicate_findings(
+    table: LabelTable, found: Pairs, probabilities: Mapping[str, np.ndarray]
+) -> Iterator[Finding]:
+    """Give findings about pairs of almost equal rows with differing labels, kind `near_duplicate`, one a row and task.
+
+    Of the two labels the one that the models find less likely (`probabilities` by task, [n, classes]) is named, with
+    the other as the suggestion; without models both are, with none. The score is that of the pair.
+    """
+    left, right, score = found
     for task in table.tasks:
         if task.kind != "single":
             continue
         codes = table.labels(task.name)
-        differ = ~same & (codes[left] >= 0) & (codes[right] >= 0) & (codes[left] != codes[right])
+        differ = (codes[left] >= 0) & (codes[right] >= 0) & (codes[left] != codes[right])
         pairs = {(min(a, b), max(a, b)): s for a, b, s in zip(left[differ], right[differ], score[differ], strict=True)}
         named: set[int] = set()
         for (a, b), closeness in sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0])):
@@ -126,10 +148,7 @@ def _wrong_first(a: int, b: int, codes: np.ndarray, probabilities: np.ndarray | 
 
 
 def _units(vectors: np.ndarray) -> np.ndarray:
-    units = vectors.astype(np.float32)
-    if units.shape[1] > _DIMENSIONS:
-        directions = np.random.default_rng(0).standard_normal((units.shape[1], _DIMENSIONS), dtype=np.float32)
-        units = units @ directions
+    units = projected(vectors)
     # Scaled by the largest entry first: squares of very large or small features leave the range of float32.
     units /= np.maximum(np.abs(units).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
     units /= np.linalg.norm(units, axis=1, keepdims=True)

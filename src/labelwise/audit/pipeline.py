@@ -1,6 +1,7 @@
 """The audit from a table to a run folder of findings."""
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -15,13 +16,18 @@ import pyarrow.parquet as pq
 
 from labelwise import runs
 from labelwise.audit import arrays, findings
+from labelwise.audit.annotators import answers_of
 from labelwise.audit.cross_fitting import check_classes, cross_fit, named_models
+from labelwise.audit.data_issues import DataIssue, as_records
 from labelwise.audit.duplicates import duplicate_findings, find_twins, repeated
 from labelwise.audit.findings import Finding
+from labelwise.audit.further import look_further
 from labelwise.audit.items import MOST, write_items
-from labelwise.audit.near_duplicates import FEWEST_ROWS, MOST_ROWS, near_duplicate_findings
+from labelwise.audit.near_duplicates import FEWEST_ROWS, MOST_ROWS, NO_PAIRS, near_duplicate_findings, near_duplicates
 from labelwise.audit.probabilities import given_features, given_probabilities, warn_if_in_sample
+from labelwise.audit.repeats import repeat_issues
 from labelwise.audit.taxonomy import taxonomy_findings
+from labelwise.audit.unreadable import blank_pictures
 from labelwise.audit.wrong_labels import label_findings, label_metrics, wrong_labels
 from labelwise.labels import LabelTable, column_statistics, describe
 from labelwise.runs import RunFolder, file_stem, free_name, short_hash, write_json, writing
@@ -50,6 +56,7 @@ def run_audit(
     seed: int = 0,
     jobs: int | None = None,
     labels_only: bool = False,
+    annotators: Sequence[str] = (),
     quiet: bool = False,
     settings: Mapping[str, Any] | None = None,
 ) -> Audit:
@@ -60,8 +67,10 @@ def run_audit(
     or a dictionary of such by name; default `default_models`), see `cross_fit` for `folds`, `repeats`, `seed`, `jobs`;
     or its out-of-sample `probabilities` are given: a path (.npy, .parquet) or array [n, classes] or [models, n,
     classes], of several tasks a dictionary. From these come findings of wrong labels, contradictions between linked
-    tasks, duplicates with differing labels, and unreadable examples. What cannot be looked for is told in `notes.json`.
-    With `labels_only` nothing is looked for that needs features.
+    tasks, duplicates with differing labels, outliers, and unreadable examples; and in `data_issues.json` what is wrong
+    with classes, columns and groups (`labelwise.audit.DataIssue`). `annotators` names the tasks that are answers of
+    several people to one question; these are compared. What cannot be looked for is told in `notes.json`. With
+    `labels_only` nothing is looked for that needs features.
 
     `run` defaults to runs/NAME-HASH, of the source and of all that matters, so that the same call goes on where a
     stopped one was, and reads the result of a finished one. `settings` are further facts for the run's `config.yaml`.
@@ -75,6 +84,7 @@ def run_audit(
         raise ValueError(f"{table.source} has no rows")
     given = {} if probabilities is None else given_probabilities(table, probabilities)
     features = None if embeddings is None else given_features(table, embeddings)
+    answers = answers_of(table, annotators) if annotators else None
     config = {
         "source": table.source,
         "labels": [task.name for task in table.tasks],
@@ -86,6 +96,7 @@ def run_audit(
         "folds": folds,
         "repeats": repeats,
         "labels_only": labels_only,
+        "annotators": list(annotators) or None,
         "text": text,
         "vision": vision,
         "models": None
@@ -136,18 +147,24 @@ def run_audit(
         measured[name] = label_metrics(labels, verdict)
         notes.extend(_if_weak(name, measured[name]["accuracy_out_of_sample"]))
     found.extend(taxonomy_findings(table, means))
-    same_label = None
+    same_label: int | None = None
+    copies: list[DataIssue] = []
     if not labels_only:
-        more, same_label = _duplicates(table, features, means, quiet, notes)
+        more, same_label, copies = _duplicates(table, features, means, quiet, notes)
         found.extend(more)
+    more, issues = look_further(table, means, features, answers, labels_only, seed, notes)
+    found.extend(more)
+    about_data = as_records([*issues, *copies], table.ids)
 
     frame = findings.as_frame(found)
     write_items(folder / "items.parquet", table, _worst_in_turn(frame))
     write_json(folder / "notes.json", notes)
+    write_json(folder / "data_issues.json", about_data)
     folder.add_metrics(
         audit={
             "flagged": int(frame["example"].nunique()),
             "by_kind": {kind: int(count) for kind, count in frame["kind"].value_counts().sort_index().items()},
+            "data_issues": dict(sorted(Counter(issue["kind"] for issue in about_data).items())),
             "repeated_rows_with_equal_labels": same_label,
             "tasks": measured,
         }
@@ -229,9 +246,12 @@ def _features(
         else:
             from labelwise.models import choose_encoder, encode  # here, as it loads torch
 
-            encoded = encode(table, choose_encoder(table, text, vision), quiet=quiet)
+            encoder = choose_encoder(table, text, vision)
+            encoded = encode(table, encoder, quiet=quiet)
             features = encoded.features
-            table = _without(table, {**table.unreadable, **encoded.unreadable})
+            unreadable = {**table.unreadable, **encoded.unreadable}
+            blank = blank_pictures(features, unreadable) if encoder.kind == "pixels" else {}
+            table = _without(table, unreadable | blank)
     return table, features
 
 
@@ -259,11 +279,12 @@ def _if_weak(task: str, accuracy: float) -> list[str]:
 
 def _duplicates(
     table: LabelTable, features: np.ndarray | None, means: Mapping[str, np.ndarray], quiet: bool, notes: list[str]
-) -> tuple[list[Finding], int | None]:
-    """Findings of exact and near duplicates, and how many rows repeat another with equal labels (None if unknown)."""
+) -> tuple[list[Finding], int | None, list[DataIssue]]:
+    """Findings of exact and near duplicates, how many rows repeat another with equal labels (None if unknown), and
+    what issue that is."""
     twins = find_twins(table)
     found: list[Finding] = []
-    same_label = None
+    same_label, near = None, NO_PAIRS
     if twins.too_coarse:
         notes.append(f"{twins.too_coarse[0].upper()}{twins.too_coarse[1:]}.")
     elif (twins.sets >= 0).any():
@@ -276,8 +297,9 @@ def _duplicates(
     elif not twins.too_coarse:
         unreadable = np.zeros(len(table), bool)
         unreadable[list(table.unreadable)] = True
-        found.extend(near_duplicate_findings(table, features, unreadable, twins.sets, means, quiet))
-    return found, same_label
+        near = near_duplicates(features, unreadable, twins.sets, quiet)
+        found.extend(near_duplicate_findings(table, near, means))
+    return found, same_label, [] if twins.too_coarse else list(repeat_issues(table, twins.sets, near))
 
 
 def _worst_in_turn(frame: pd.DataFrame) -> Sequence[int]:

@@ -28,6 +28,10 @@ def audit(
     labels_only: Annotated[
         bool, typer.Option("--labels-only", help="Look at labels, ids and groups alone; run no model.")
     ] = False,
+    annotator: Annotated[
+        list[str] | None,
+        typer.Option("--annotator", metavar="LABEL", help="A label that is one person's answer; name two or more."),
+    ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-fitting.")] = 10,
     repeats: Annotated[int, typer.Option(min=1, help="Times the cross-fitting is repeated with other folds.")] = 1,
     model: Annotated[
@@ -59,6 +63,7 @@ def audit(
         probabilities=probabilities,
         embeddings=embeddings,
         labels_only=labels_only,
+        annotators=annotator or (),
         folds=folds,
         repeats=repeats,
         text=text,
@@ -108,3 +113,5 @@ def _show(measured: dict[str, Any], facts: dict[str, Any]) -> None:
     common.say("rare: classes of fewer than 10 rows; wrong: estimated share of wrong labels\n")
     if measured["by_kind"]:
         common.table("findings", ("kind", "number"), list(measured["by_kind"].items()))
+    if measured.get("data_issues"):  # runs of older versions have none
+        common.table("about classes, columns and groups", ("kind", "number"), list(measured["data_issues"].items()))

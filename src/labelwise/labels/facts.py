@@ -10,7 +10,7 @@ import pyarrow as pa
 from labelwise.labels.table import LabelTable
 from labelwise.labels.task import Task
 
-_RARE = 10  # rows; a class with fewer is called rare
+RARE = 10  # rows; a class with fewer is called rare
 _SAMPLE = 100_000  # rows that column statistics are taken from
 
 
@@ -43,7 +43,7 @@ def _describe_task(table: LabelTable, task: Task) -> dict[str, Any]:
         "imbalance_factor": float(present.max() / present.min()) if len(present) else None,
         "effective_classes": float(np.exp(-np.sum(shares * np.log(shares)))) if len(present) else None,
         "empty": [name for name, count in zip(task.classes, counts, strict=True) if count == 0],
-        "rare": int((present < _RARE).sum()),
+        "rare": int((present < RARE).sum()),
     }
 
 
@@ -55,7 +55,7 @@ def column_statistics(table: LabelTable) -> dict[str, Any]:
     import skrub
 
     features = table.features
-    scalar = [field.name for field in features.schema if _is_scalar(field.type)]
+    scalar = [field.name for field in features.schema if is_scalar(field.type)]
     if table.media is not None and table.media[1] == "text":
         scalar = [name for name in scalar if name != table.media[0]]
     data = features.select(scalar)
@@ -78,7 +78,8 @@ def column_statistics(table: LabelTable) -> dict[str, Any]:
     return {"rows": len(data), "sampled": sampled, "columns": columns}
 
 
-def _is_scalar(kind: pa.DataType) -> bool:
+def is_scalar(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds one number, word, date or truth value a row."""
     tests = (
         pa.types.is_null,
         pa.types.is_integer,

@@ -26,6 +26,7 @@ TITLES = {
     "taxonomy": "Contradicts the tree",
     "near_duplicate": "Near duplicate, other label",
     "duplicate": "Duplicate, other label",
+    "outlier": "Unlike all others",
     "unreadable": "Could not be read",
 }
 

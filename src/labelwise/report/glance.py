@@ -6,6 +6,13 @@ FIRST = 7  # sentences at most
 POOR_CALIBRATION = 0.1  # expected calibration error from which probabilities mislead
 STRONG_SKEW = 100  # imbalance factor from which accuracy says little of small classes
 MANY_MISSING = 0.05  # share of missing labels worth a sentence
+PRESSING = {
+    "pseudo_class": "Classes that look like another one",
+    "leak": "Columns that give the label away",
+    "annotator": "Annotators who differ from the others",
+    "underperforming_group": "Groups that are predicted worse than the rest",
+    "new_class": "Classes that may hold another one",
+}
 
 
 def glance_facts(facts: dict[str, Any]) -> dict[str, Any]:
@@ -67,6 +74,7 @@ def _headline(accuracy: list[dict[str, Any]]) -> dict[str, Any] | None:
 def _first(facts: dict[str, Any]) -> list[dict[str, str]]:
     """Sentences on what deserves a look, the surest and most pressing first, each with the section that shows it."""
     sentences = [("findings", sentence) for sentence in _wrong(facts)]
+    sentences += [("data", sentence) for sentence in _about_classes(facts["data_issues"] or [])]
     for task in (facts["data"] or {}).get("tasks", []):
         sentences += [("data", sentence) for sentence in _uneven(task)]
     for model in facts["models"] or []:
@@ -100,8 +108,21 @@ def _wrong(facts: dict[str, Any]) -> list[str]:
     duplicates = number.get("duplicate", 0) + number.get("near_duplicate", 0)
     if duplicates:
         sentences.append(f"Rows that equal, or almost equal, one with another label: {duplicates:,}.")
+    if number.get("outlier"):
+        sentences.append(f"Rows unlike all others: {number['outlier']:,}.")
     if number.get("unreadable"):
         sentences.append(f"{_many(number['unreadable'], 'example')} could not be read and took no part in training.")
+    return sentences
+
+
+def _about_classes(issues: list[dict[str, Any]]) -> list[str]:
+    """One sentence for each kind, with the worst of it; the sizes of classes have sentences of their own."""
+    sentences = []
+    for kind, what in PRESSING.items():
+        found = [issue for issue in issues if issue["kind"] == kind]
+        if found:
+            worst = found[0]["subject"] + (f"” of {found[0]['task']}" if found[0]["task"] else "”")
+            sentences.append(f"{what}: {len(found):,}, first “{worst}.")
     return sentences
 
 

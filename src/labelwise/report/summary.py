@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from labelwise.report.data_issues import data_issue_facts
 from labelwise.report.findings import confusion_facts, findings_facts
 from labelwise.report.glance import glance_facts
 from labelwise.report.plain import attempt, existing, plain
@@ -12,13 +13,15 @@ from labelwise.runs import RunFolder, read_json
 
 DESCRIPTION = "describe.json"
 COLUMNS = "columns.json"
+DATA_ISSUES = "data_issues.json"
 NOTES = "notes.json"
 
 
 def to_dict(run: str | os.PathLike[str], seed: int = 0) -> dict[str, Any]:
     """All that the report says of a run, as plain JSON values, read from the files of the run folder alone.
 
-    Keys: `run` (`name`, `config`), `data` (as `labels.describe` tells it), `columns` (statistics by column), `findings`
+    Keys: `run` (`name`, `config`), `data` (as `labels.describe` tells it), `columns` (statistics by column),
+    `data_issues` (what is wrong with classes, columns, groups and annotators), `findings`
     (counts by kind and task, score histograms, the worst ones with what they are about), `confusion` (given against
     likely labels, by task), `cross_fit` (out-of-fold scores by task), `models` (scores, calibration, learning curve and
     experts of each), `metrics` (figures of the whole run), `notes` (what the audit could not do), `glance` (the figures
@@ -34,6 +37,7 @@ def to_dict(run: str | os.PathLike[str], seed: int = 0) -> dict[str, Any]:
     data = facts["data"] = attempt(not_shown, "data", lambda: _object(folder / DESCRIPTION))
     classes = {task["name"]: list(task["counts"]) for task in (data or {}).get("tasks", []) if task.get("counts")}
     facts["columns"] = attempt(not_shown, "columns", lambda: _object(folder / COLUMNS))
+    facts["data_issues"] = attempt(not_shown, "data issues", lambda: data_issue_facts(folder / DATA_ISSUES))
     facts["findings"] = attempt(not_shown, "findings", lambda: findings_facts(folder.path))
     facts["confusion"] = attempt(not_shown, "confusion", lambda: confusion_facts(folder.path, classes))
     facts["cross_fit"] = attempt(not_shown, "cross-fitting", lambda: cross_fit_facts(folder.path, classes, seed))
