@@ -5,7 +5,8 @@ import torch
 
 from labelwise import bench
 from labelwise.bench import experts_speed
-from labelwise.bench.experts_speed import Case, build, load_libmtl, peak
+from labelwise.bench.experts_speed import peak
+from labelwise.bench.mixture_ways import Case, build, load_libmtl
 
 SMALL = Case(tasks=2, n=6, k=2, width=8, batch=16)
 # A stand-in for a checkout: a class with the cast, one module beside it, and a package that cannot be imported.
@@ -33,7 +34,7 @@ def checkout(tmp_path):
 def test_all_ways_compute_the_same_mixture_and_gradient():
     torch.manual_seed(0)
     ways, inputs = build(SMALL), torch.randn(16, 8)
-    assert list(ways) == ["sparse", "dense", "plain loop"]
+    assert list(ways) == ["sparse", "dense", "grouped", "plain loop"]
     answers, gradients = [], []
     for way in ways.values():
         given = inputs.clone().requires_grad_()

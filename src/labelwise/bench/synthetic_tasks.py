@@ -127,8 +127,8 @@ def run(
     entries = compare(figures, OURS)
     numbers = ", ".join(f"{name}: {len(those)}" for name, those in by_setting.items())
     table = {
-        "title": f"dselect-k-synthetic: mean squared error on noise-free test rows (a perfect answer has 0), means over "
-        f"seeds ({numbers}) with 95 % intervals, paired t-tests ({budget.rows} rows, {budget.epochs} epochs; "
+        "title": f"dselect-k-synthetic: mean squared error on noise-free test rows (a perfect answer has 0), means "
+        f"over seeds ({numbers}) with 95 % intervals, paired t-tests ({budget.rows} rows, {budget.epochs} epochs; "
         f"{choices(found, budget.tuned_on)})",
         "columns": [
             "tasks",
