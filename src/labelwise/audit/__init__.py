@@ -7,23 +7,26 @@ import sys
 
 from labelwise.audit._callable import CallablePackage
 from labelwise.audit.confident import (
+    NoiseMatrices,
     class_thresholds,
     confident_joint,
     estimate_joint,
-    find_label_issues,
-    label_quality,
+    noise_matrices,
 )
 from labelwise.audit.correct import apply_corrections
 from labelwise.audit.cross_fitting import cross_fit
 from labelwise.audit.ensemble import default_models
+from labelwise.audit.filters import find_label_issues
 from labelwise.audit.findings import Finding
 from labelwise.audit.pipeline import Audit, run_audit
+from labelwise.audit.quality import label_quality
 from labelwise.audit.reopen import corrected, export_corrected
 from labelwise.audit.votes import Vote, necv
 
 __all__ = [
     "Audit",
     "Finding",
+    "NoiseMatrices",
     "Vote",
     "apply_corrections",
     "class_thresholds",
@@ -36,6 +39,7 @@ __all__ = [
     "find_label_issues",
     "label_quality",
     "necv",
+    "noise_matrices",
     "run_audit",
 ]
 

@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from labelwise.audit.confident import estimate_joint, find_label_issues, label_quality
+from labelwise.audit.confident import estimate_joint
+from labelwise.audit.filters import find_label_issues
 from labelwise.audit.findings import Finding
+from labelwise.audit.quality import label_quality
 from labelwise.audit.votes import Vote, necv
 from labelwise.labels import Task
 
