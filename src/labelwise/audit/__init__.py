@@ -18,6 +18,13 @@ from labelwise.audit.cross_fitting import cross_fit
 from labelwise.audit.ensemble import default_models
 from labelwise.audit.filters import find_label_issues
 from labelwise.audit.findings import Finding
+from labelwise.audit.health import class_health, class_overlap
+from labelwise.audit.multilabel import (
+    multilabel_class_health,
+    multilabel_confident_joint,
+    multilabel_label_issues,
+    multilabel_label_quality,
+)
 from labelwise.audit.pipeline import Audit, run_audit
 from labelwise.audit.quality import label_quality
 from labelwise.audit.reopen import corrected, export_corrected
@@ -29,6 +36,8 @@ __all__ = [
     "NoiseMatrices",
     "Vote",
     "apply_corrections",
+    "class_health",
+    "class_overlap",
     "class_thresholds",
     "confident_joint",
     "corrected",
@@ -38,6 +47,10 @@ __all__ = [
     "export_corrected",
     "find_label_issues",
     "label_quality",
+    "multilabel_class_health",
+    "multilabel_confident_joint",
+    "multilabel_label_issues",
+    "multilabel_label_quality",
     "necv",
     "noise_matrices",
     "run_audit",
