@@ -6,6 +6,7 @@ The package is callable: `labelwise.audit(table)` is `labelwise.audit.run_audit(
 import sys
 
 from labelwise.audit._callable import CallablePackage
+from labelwise.audit.cleaning import cleaning_report, evaluate_cleaning
 from labelwise.audit.confident import (
     NoiseMatrices,
     class_thresholds,
@@ -39,11 +40,13 @@ __all__ = [
     "class_health",
     "class_overlap",
     "class_thresholds",
+    "cleaning_report",
     "confident_joint",
     "corrected",
     "cross_fit",
     "default_models",
     "estimate_joint",
+    "evaluate_cleaning",
     "export_corrected",
     "find_label_issues",
     "label_quality",
