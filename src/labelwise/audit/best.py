@@ -33,20 +33,23 @@ def _mark(
     columns: Columns, probs: np.ndarray, wanted: csr_array, rows: np.ndarray, flagged: np.ndarray, above: float
 ) -> csr_array:
     """Flag the best of the pairs among these rows; give the pairs that have fewer than wanted above that margin."""
-    classes = wanted.shape[0]
     unsettled = wanted.copy()
 
     def search(members: tuple[int, np.ndarray, np.ndarray]) -> None:
         k, rows, values = members
         pairs = slice(wanted.indptr[k], wanted.indptr[k + 1])
-        others, number = wanted.indices[pairs], np.minimum(wanted.data[pairs], len(rows) + 1)
-        margins = values[:, others] - columns.own[rows][:, None]
-        bounds = _bounds(margins, columns.best[rows], others, number, classes)
-        settled = bounds > above if above > -np.inf else np.ones(len(bounds), bool)
-        unsettled.data[pairs][settled] = 0
-        row, pair = np.divmod(np.flatnonzero((margins >= bounds) & settled), len(others))
-        order, rank = _ranked(pair, margins[row, pair])
-        flagged[rows[row[order[rank < number[pair[order]]]]]] = True
+        others, number = wanted.indices[pairs], np.zeros(wanted.shape[1], np.int64)
+        number[others] = np.minimum(wanted.data[pairs], len(rows) + 1)
+        margins = values - columns.own[rows][:, None]
+        bounds = _bounds(margins, columns.best[rows], number)
+        if above > -np.inf:
+            unsettled.data[pairs][bounds[others] > above] = 0
+            bounds[bounds <= above] = np.inf
+        else:
+            unsettled.data[pairs] = 0
+        row, other = np.divmod(np.flatnonzero(margins >= bounds), len(bounds))
+        order, rank = _ranked(other, margins[row, other])
+        flagged[rows[row[order[rank < number[other[order]]]]]] = True
 
     for _ in in_threads(search, _by_class(columns.given, probs, rows, wanted)):
         pass
@@ -54,20 +57,18 @@ def _mark(
     return unsettled
 
 
-def _bounds(margins: np.ndarray, best: np.ndarray, others: np.ndarray, number: np.ndarray, classes: int) -> np.ndarray:
-    """A margin of each pair that at least `number` rows reach, -inf if there are fewer rows, [pairs].
+def _bounds(margins: np.ndarray, best: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """A margin of each class that at least `number` rows reach: inf where that is 0, -inf if there are fewer rows.
 
-    Most come from the rows where the pair's other class is the most probable, which are few; of the rest all margins
-    are sorted.
+    Most come from the rows of which the class is the most probable, as these are few; of the rest all margins are
+    sorted.
     """
-    bounds = np.full(len(others), -np.inf, margins.dtype)
-    place = np.full(classes, -1)
-    place[others] = np.arange(len(others))
-    rows = np.flatnonzero(place[best] >= 0)
-    pair = place[best[rows]]
-    order, rank = _ranked(pair, margins[rows, pair])
-    last = order[rank == number[pair[order]] - 1]
-    bounds[pair[last]] = margins[rows[last], pair[last]]
+    bounds = np.where(number > 0, -np.inf, np.inf).astype(margins.dtype)
+    rows = np.flatnonzero(number[best])
+    other = best[rows]
+    order, rank = _ranked(other, margins[rows, other])
+    last = order[rank == number[other[order]] - 1]
+    bounds[other[last]] = margins[rows[last], other[last]]
     rest = np.flatnonzero((bounds == -np.inf) & (number <= len(margins)))
     if len(rest):
         bounds[rest] = np.sort(margins[:, rest], axis=0)[len(margins) - number[rest], np.arange(len(rest))]
@@ -76,7 +77,9 @@ def _bounds(margins: np.ndarray, best: np.ndarray, others: np.ndarray, number: n
 
 def _ranked(group: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """An order by group and falling value, of equal values as they come, and the rank of each within its group."""
-    order = np.lexsort((-values, group))
+    order = np.argsort(-values, kind="stable")
+    small = group.astype(np.min_scalar_type(group.max(initial=0)))  # up to 16 bits are sorted by radix
+    order = order[np.argsort(small[order], kind="stable")]
     times = np.bincount(group)
     return order, np.arange(len(group)) - np.repeat(np.cumsum(times) - times, times)
 
@@ -107,7 +110,7 @@ def _by_class(
 
 def _gather(probs: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """`probs[rows]`, read in the order of rows."""
-    order = np.argsort(rows)
+    order = np.argsort(rows, kind="stable")  # fast, as rows ascend within each class
     ascending = rows[order]
     gathered = np.empty((len(rows), probs.shape[1]), np.result_type(probs.dtype, np.float32))
 
