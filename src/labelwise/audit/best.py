@@ -51,7 +51,8 @@ def _mark(
         order, rank = _ranked(other, margins[row, other])
         flagged[rows[row[order[rank < number[other[order]]]]]] = True
 
-    for _ in in_threads(search, _by_class(columns.given, probs, rows, wanted)):
+    spread = in_threads if rows.size * wanted.shape[1] > _NUMBERS else map
+    for _ in spread(search, _by_class(columns.given, probs, rows, wanted)):
         pass
     unsettled.eliminate_zeros()
     return unsettled

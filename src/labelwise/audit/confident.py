@@ -22,6 +22,7 @@ Prior = Literal["cnt", "eqn", "marginal", "marginal_ps"]
 
 SLACK = 1e-6  # a probability this close to a threshold reaches it; a given label this close to the best one stands
 _TINY = 1e-100
+_DENSE = 1000  # classes up to which a matrix of them is small
 
 
 class Columns(NamedTuple):
@@ -192,29 +193,39 @@ def count_pairs(columns: Columns, guess: np.ndarray, classes: int) -> csr_array:
 
 
 def calibrated(joint: csr_array, given: np.ndarray) -> csr_array:
-    """Scale every row to as many as are labelled with its class, in whole numbers."""
-    labelled = np.bincount(given + 1, minlength=joint.shape[0] + 1)[1:]
-    row = np.repeat(np.arange(joint.shape[0]), np.diff(joint.indptr))
-    values = joint.data / joint.sum(axis=1)[row] * labelled[row]
-    values = values / values.sum() * labelled.sum()
-    scaled = csr_array((_round_rows(values, joint.indptr), joint.indices, joint.indptr), joint.shape, copy=True)
+    """Scale every row to as many as are labelled with its class, in whole numbers.
+
+    Many entries are equal, so that the last bits and the order of sorting decide which of them are rounded up. Both are
+    as in cleanlab (for up to 1000 classes), so that the same rows are found.
+    """
+    classes = joint.shape[0]
+    labelled = np.bincount(given + 1, minlength=classes + 1)[1:]
+    row = np.repeat(np.arange(classes), np.diff(joint.indptr))
+    scaled = csr_array((joint.data / joint.sum(axis=1)[row] * labelled[row], joint.indices, joint.indptr), joint.shape)
+    total = scaled.toarray(order="F").sum() if classes <= _DENSE else scaled.data.sum()
+    scaled.data = scaled.data / total * labelled.sum()
+    scaled = _round_rows(scaled)
     scaled.eliminate_zeros()
     return scaled
 
 
-def _round_rows(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def _round_rows(values: csr_array) -> csr_array:
     """Round to integers so that every row keeps its (rounded) total: the entries rounded furthest give way first.
 
-    Of equal ones the last class goes up first, the first class down. Zeros that a sparse row leaves out would never
-    have their turn.
+    No row may be empty. Zeros that a sparse row leaves out never have their turn.
     """
-    rounded = np.rint(values)
-    lacking = np.rint(np.add.reduceat(values, starts[:-1])) - np.add.reduceat(rounded, starts[:-1])
+    rounded = csr_array((np.rint(values.data), values.indices, values.indptr), values.shape, copy=True)
+    starts = values.indptr[:-1]
+    lacking = np.rint(np.add.reduceat(values.data, starts)) - np.add.reduceat(rounded.data, starts)
+    off = np.zeros(values.shape[1])
     for row in np.flatnonzero(lacking):
-        part = slice(starts[row], starts[row + 1])
+        part = slice(values.indptr[row], values.indptr[row + 1])
+        columns = values.indices[part]
+        off[columns] = values.data[part] - rounded.data[part]
         step = int(np.sign(lacking[row]))
-        order = np.argsort(values[part] - rounded[part], kind="stable")[::-step]
-        rounded[part][order[: int(abs(lacking[row]))]] += step
+        first = np.argsort(off)[::-step][: int(abs(lacking[row]))]
+        rounded.data[part] += step * np.isin(columns, first)
+        off[columns] = 0
     return rounded.astype(np.int64)
 
 
