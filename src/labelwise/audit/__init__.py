@@ -20,6 +20,7 @@ from labelwise.audit.ensemble import default_models
 from labelwise.audit.filters import find_label_issues
 from labelwise.audit.findings import Finding
 from labelwise.audit.health import class_health, class_overlap
+from labelwise.audit.margins import area_under_margin
 from labelwise.audit.multilabel import (
     multilabel_class_health,
     multilabel_confident_joint,
@@ -29,14 +30,20 @@ from labelwise.audit.multilabel import (
 from labelwise.audit.pipeline import Audit, run_audit
 from labelwise.audit.quality import label_quality
 from labelwise.audit.reopen import corrected, export_corrected
+from labelwise.audit.simifeat import SimiFeat, simifeat
+from labelwise.audit.transition import Transition, anchor_points, hoc
 from labelwise.audit.votes import Vote, necv
 
 __all__ = [
     "Audit",
     "Finding",
     "NoiseMatrices",
+    "SimiFeat",
+    "Transition",
     "Vote",
+    "anchor_points",
     "apply_corrections",
+    "area_under_margin",
     "class_health",
     "class_overlap",
     "class_thresholds",
@@ -49,6 +56,7 @@ __all__ = [
     "evaluate_cleaning",
     "export_corrected",
     "find_label_issues",
+    "hoc",
     "label_quality",
     "multilabel_class_health",
     "multilabel_confident_joint",
@@ -57,6 +65,7 @@ __all__ = [
     "necv",
     "noise_matrices",
     "run_audit",
+    "simifeat",
 ]
 
 sys.modules[__name__].__class__ = CallablePackage

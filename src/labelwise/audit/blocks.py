@@ -15,6 +15,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _NUMBERS = 2**18  # in a block
+_ALONE = 8  # blocks, for which threads would take longer to start than to help
 _OFF = 1e-3  # how far from 1 a row of probabilities may sum: what float16 makes of 10,000 classes
 
 
@@ -66,7 +67,7 @@ def over(probs: np.ndarray, rows: Rows, function: Callable[[Rows, np.ndarray], R
         return function(part, probs[part].astype(work_type, copy=False))
 
     starts = range(0, size, step)
-    return map(work, starts) if len(starts) <= 2 else in_threads(work, starts)
+    return map(work, starts) if len(starts) <= _ALONE else in_threads(work, starts)
 
 
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
