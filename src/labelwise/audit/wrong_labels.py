@@ -19,7 +19,7 @@ _LIKELY = 0.5
 class Verdict(NamedTuple):
     """Which labels of a task are probably wrong.
 
-    `flags`, bool [n]. `probability`, float64 [n, classes]: the mean over models. `predicted`, int64 [models, n]: the
+    `flags`, bool [n]. `probability`, floats [n, classes]: the mean over models. `predicted`, int64 [models, n]: the
     most probable class of each, and `vote` on these. `by_joint`, bool [n]: what confident learning flags by itself.
     """
 
@@ -39,13 +39,13 @@ def wrong_labels(labels: np.ndarray, probabilities: np.ndarray) -> Verdict:
     sets chose this rule: the vote alone finds most but flags whatever is hard, confident learning alone misses examples
     that look like no class. Of a class of one or two rows the most probable one is never flagged.
     """
-    mean = probabilities.mean(axis=0, dtype=np.float64)
+    mean = probabilities[0] if len(probabilities) == 1 else probabilities.mean(axis=0, dtype=np.float64)
     by_joint = find_label_issues(labels, mean)
     predicted = np.stack([each.argmax(axis=1) for each in probabilities])
     vote = necv(predicted, labels)
     flags = by_joint.copy()
     rows = np.flatnonzero(labels >= 0)
-    own = mean[rows, labels[rows]]
+    own = mean[rows, labels[rows]].astype(np.float64)
     if len(probabilities) > 1:
         improbable = np.zeros(len(labels), bool)
         improbable[rows] = own < _IMPROBABLE * own.mean()
