@@ -90,6 +90,23 @@ def test_noise_matrices_are_distributions(labels_and_probs, prior, converge):
         np.testing.assert_allclose(inverse * joint.sum(axis=1), joint.T, atol=1e-4)
 
 
+@pytest.mark.parametrize("classes", [40, 1100])
+def test_a_class_without_rows_changes_no_rounding_however_many_there_are(classes):
+    """Many entries of such a joint are equal, so that their order decides which are rounded up."""
+    generator = np.random.default_rng(0)
+    truth = np.concatenate([np.arange(classes), generator.integers(classes, size=2 * classes)])
+    labels = np.where(generator.random(len(truth)) < 0.3, generator.integers(classes, size=len(truth)), truth)
+    labels[:classes] = np.arange(classes)
+    probs = generator.dirichlet(np.full(classes, 0.1), len(truth)) + 2 * np.eye(classes)[truth]
+    probs /= probs.sum(axis=1, keepdims=True)
+    joint = confident_joint(labels, probs)
+    np.testing.assert_array_equal(joint.sum(axis=1), np.bincount(labels, minlength=classes))
+    at = classes // 2
+    more = confident_joint(np.where(labels >= at, labels + 1, labels), np.insert(probs, at, 0, axis=1))
+    assert not more[at].any()
+    np.testing.assert_array_equal(np.delete(np.delete(more, at, axis=0), at, axis=1), joint)
+
+
 def test_ways_to_find_the_prior_agree():
     labels, probs = sample(1, 2000, 5, 4.0)
     exact = noise_matrices(labels, probs, "marginal").prior

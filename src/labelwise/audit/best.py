@@ -114,7 +114,6 @@ def _gather(probs: np.ndarray, rows: np.ndarray) -> np.ndarray:
     order = np.argsort(rows, kind="stable")  # fast, as rows ascend within each class
     ascending = rows[order]
     gathered = np.empty((len(rows), probs.shape[1]), np.result_type(probs.dtype, np.float32))
-
     start = 0
     for values in over(probs, ascending, lambda _, values: values):
         gathered[order[start : start + len(values)]] = values

@@ -64,7 +64,7 @@ def over(probs: np.ndarray, rows: Rows, function: Callable[[Rows, np.ndarray], R
     def work(start: int) -> Result:
         block = slice(start, min(start + step, size))
         part = block if isinstance(rows, slice) else rows[block]
-        return function(part, probs[part].astype(work_type, copy=False))
+        return function(part, probs[part].astype(work_type, order="C", copy=False))
 
     starts = range(0, size, step)
     return map(work, starts) if len(starts) <= _ALONE else in_threads(work, starts)

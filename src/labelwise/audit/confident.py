@@ -196,36 +196,39 @@ def calibrated(joint: csr_array, given: np.ndarray) -> csr_array:
     """Scale every row to as many as are labelled with its class, in whole numbers.
 
     Many entries are equal, so that the last bits and the order of sorting decide which of them are rounded up. Both are
-    as in cleanlab (for up to 1000 classes), so that the same rows are found.
+    as in cleanlab (for up to 1000 classes), so that the same rows are found. Classes without a row stay out of it.
     """
-    classes = joint.shape[0]
-    labelled = np.bincount(given + 1, minlength=classes + 1)[1:]
-    row = np.repeat(np.arange(classes), np.diff(joint.indptr))
-    scaled = csr_array((joint.data / joint.sum(axis=1)[row] * labelled[row], joint.indices, joint.indptr), joint.shape)
-    total = scaled.toarray(order="F").sum() if classes <= _DENSE else scaled.data.sum()
+    labelled = np.bincount(given + 1, minlength=joint.shape[0] + 1)[1:]
+    used = np.flatnonzero(labelled)
+    scaled = joint[used][:, used].astype(np.float64)
+    row = np.repeat(np.arange(len(used)), np.diff(scaled.indptr))
+    scaled.data = scaled.data / scaled.sum(axis=1)[row] * labelled[used][row]
+    total = scaled.toarray(order="F").sum() if len(used) <= _DENSE else scaled.data.sum()
     scaled.data = scaled.data / total * labelled.sum()
-    scaled = _round_rows(scaled)
-    scaled.eliminate_zeros()
-    return scaled
+    counts = _round_rows(scaled)
+    everywhere = csr_array((counts, (used[row], used[scaled.indices])), joint.shape)
+    everywhere.eliminate_zeros()
+    return everywhere
 
 
-def _round_rows(values: csr_array) -> csr_array:
+def _round_rows(values: csr_array) -> np.ndarray:
     """Round to integers so that every row keeps its (rounded) total: the entries rounded furthest give way first.
 
-    No row may be empty. Zeros that a sparse row leaves out never have their turn.
+    Gives the entries of `values`, of which no row may be empty. Zeros that it leaves out never have their turn.
     """
-    rounded = csr_array((np.rint(values.data), values.indices, values.indptr), values.shape, copy=True)
-    starts = values.indptr[:-1]
-    lacking = np.rint(np.add.reduceat(values.data, starts)) - np.add.reduceat(rounded.data, starts)
-    off = np.zeros(values.shape[1])
+    starts, classes = values.indptr, values.shape[1]
+    rounded = np.rint(values.data)
+    lacking = np.rint(np.add.reduceat(values.data, starts[:-1])) - np.add.reduceat(rounded, starts[:-1])
     for row in np.flatnonzero(lacking):
-        part = slice(values.indptr[row], values.indptr[row + 1])
-        columns = values.indices[part]
-        off[columns] = values.data[part] - rounded.data[part]
-        step = int(np.sign(lacking[row]))
-        first = np.argsort(off)[::-step][: int(abs(lacking[row]))]
-        rounded.data[part] += step * np.isin(columns, first)
-        off[columns] = 0
+        part, step, times = slice(*starts[row : row + 2]), int(np.sign(lacking[row])), int(abs(lacking[row]))
+        off = values.data[part] - rounded[part]
+        if classes <= _DENSE:
+            columns, whole = values.indices[part], np.zeros(classes)
+            whole[columns] = off
+            chosen = np.flatnonzero(np.isin(columns, np.argsort(whole)[::-step][:times]))
+        else:
+            chosen = np.argsort(off, kind="stable")[::-step][:times]
+        rounded[part][chosen] += step
     return rounded.astype(np.int64)
 
 

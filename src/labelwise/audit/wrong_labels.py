@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from labelwise.audit.confident import estimate_joint
+from labelwise.audit.confident import confident_joint
 from labelwise.audit.filters import find_label_issues
 from labelwise.audit.findings import Finding
 from labelwise.audit.quality import label_quality
@@ -87,8 +87,9 @@ def label_findings(task: Task, labels: np.ndarray, verdict: Verdict) -> Iterator
 def label_metrics(labels: np.ndarray, verdict: Verdict) -> dict[str, float | int]:
     """Figures of a task: flagged labels, estimated share of wrong ones, share that the models predict."""
     labelled = labels >= 0
+    joint = confident_joint(labels, verdict.probability, sparse=True)
     return {
         "flagged": int(verdict.flags.sum()),
-        "estimated_error_rate": float(1 - np.trace(estimate_joint(labels, verdict.probability))),
+        "estimated_error_rate": float(1 - joint.trace() / joint.sum()),
         "accuracy_out_of_sample": float((verdict.probability.argmax(axis=1) == labels)[labelled].mean()),
     }
