@@ -28,7 +28,8 @@ def test_arrays_and_files_of_every_form_are_taken(tmp_path):
         for form in forms:
             np.testing.assert_array_equal(given_probabilities(TABLE, form)["y"], GOOD[None])
         assert given_probabilities(TABLE, np.stack([GOOD, GOOD]))["y"].shape == (2, 4, 3)
-        assert given_probabilities(TABLE, GOOD.astype(np.float32))["y"].dtype == np.float64
+        for array in (GOOD.astype(np.float32), np.load(tmp_path / "p.npy", mmap_mode="r")):
+            assert np.shares_memory(given_probabilities(TABLE, array)["y"], array)
 
 
 def test_rows_that_nearly_sum_to_one_are_rescaled_with_a_warning():

@@ -1,5 +1,7 @@
 """The jobs of the command line, one after the other, on real data."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,6 +50,20 @@ def test_audit_fit_predict_export(labelwise, tmp_path, irises):
     page.unlink()
     labelwise("report", "run")
     assert page.exists()
+
+
+def test_an_audit_is_judged_where_the_truth_is_known(labelwise, tmp_path, irises):
+    labelwise("audit", "irises.csv", "--label", "species", "--folds", 3, "--out", "run", "--quiet")
+    pd.DataFrame({"species": irises}).to_csv(tmp_path / "truth.csv", index=False)
+    command = ("evaluate-cleaning", "run", "--truth", "truth.csv")
+    report = result(labelwise(*command, "--focus", "setosa", "--out", "cleaning.json", "--json"))
+    assert (report["errors"], report["hits"], report["hit_rate"]) == (2, 2, 1)
+    assert report["feature_hit_rate"] is None
+    assert json.loads((tmp_path / "cleaning.json").read_text()) == report
+    shown = labelwise(*command).stdout
+    assert "n/a" in shown
+    assert "by given class" in shown
+    labelwise(*command, "--focus", "rosa", code=1)
 
 
 def test_the_same_command_twice_computes_nothing_and_changes_nothing(labelwise, tmp_path, irises):

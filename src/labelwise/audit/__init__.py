@@ -10,23 +10,36 @@ from typing import Any
 from labelwise.audit._callable import CallablePackage
 from labelwise.audit.annotators import AnnotatorQuality, annotator_quality
 from labelwise.audit.budget import LabelBudget, label_budget, pareto
+from labelwise.audit.cleaning import cleaning_report, evaluate_cleaning
 from labelwise.audit.confident import (
+    NoiseMatrices,
     class_thresholds,
     confident_joint,
     estimate_joint,
-    find_label_issues,
-    label_quality,
+    noise_matrices,
 )
 from labelwise.audit.correct import apply_corrections
 from labelwise.audit.cross_fitting import cross_fit
 from labelwise.audit.data_issues import DataIssue
 from labelwise.audit.destabilised import Destabilisation, destabilise
 from labelwise.audit.ensemble import default_models
+from labelwise.audit.filters import find_label_issues
 from labelwise.audit.findings import Finding
+from labelwise.audit.health import class_health, class_overlap
 from labelwise.audit.ledger import Ledger, Source, plan, split_shares
+from labelwise.audit.margins import area_under_margin
+from labelwise.audit.multilabel import (
+    multilabel_class_health,
+    multilabel_confident_joint,
+    multilabel_label_issues,
+    multilabel_label_quality,
+)
 from labelwise.audit.pipeline import Audit, run_audit
+from labelwise.audit.quality import label_quality
 from labelwise.audit.reopen import corrected, export_corrected
+from labelwise.audit.simifeat import SimiFeat, simifeat
 from labelwise.audit.staged import FineTuned, Stage, run_stages, uncertainty_sample
+from labelwise.audit.transition import Transition, anchor_points, hoc
 from labelwise.audit.votes import Vote, necv
 
 __all__ = [
@@ -38,28 +51,44 @@ __all__ = [
     "FineTuned",
     "LabelBudget",
     "Ledger",
+    "NoiseMatrices",
+    "SimiFeat",
     "Source",
     "Stage",
+    "Transition",
     "Vote",
+    "anchor_points",
     "annotator_quality",
     "apply_corrections",
+    "area_under_margin",
+    "class_health",
+    "class_overlap",
     "class_thresholds",
+    "cleaning_report",
     "confident_joint",
     "corrected",
     "cross_fit",
     "default_models",
     "destabilise",
     "estimate_joint",
+    "evaluate_cleaning",
     "export_corrected",
     "find_label_issues",
+    "hoc",
     "label_budget",
     "label_quality",
+    "multilabel_class_health",
+    "multilabel_confident_joint",
+    "multilabel_label_issues",
+    "multilabel_label_quality",
     "necv",
+    "noise_matrices",
     "pareto",
     "plan",
     "relabel",
     "run_audit",
     "run_stages",
+    "simifeat",
     "split_shares",
     "uncertainty_sample",
 ]

@@ -1,21 +1,60 @@
-"""Confident learning: which given labels out-of-sample probabilities contradict, and how the classes are mistaken.
+"""Confident learning: how the classes are mistaken for each other, as out-of-sample probabilities tell.
 
-Everything here takes `labels` [n] (class indices, -1 = missing) and `probs` [n, classes] (out of sample, rows sum to
-1). Rows without a label are counted nowhere and never flagged. Ties are broken by the row number, lowest first.
+Everything here takes `labels` [n] (class indices, -1 = missing) and `probs` [n, classes] (out of sample, float16,
+float32 or float64, in memory or memory-mapped). Probabilities are read in blocks and never copied; what is kept beside
+them are a few columns of length n, and counts of those pairs of classes that occur. Rows without a label are counted
+nowhere and never looked at. Rows must sum to 1 within 1e-3 and are taken as they are. Raises `ValueError`, naming row,
+column and value, for other numbers and for labels out of range.
 
 Source: Northcutt, Jiang, Chuang, "Confident Learning", JAIR 2021 (arXiv 1911.00068); the filters as in Northcutt,
 Athalye, Mueller, "Pervasive Label Errors in Test Sets", NeurIPS 2021 (arXiv 2103.14749).
 """
 
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import coo_array, csr_array, diags_array
 
-Filter = Literal["prune_by_noise_rate", "prune_by_class", "both", "confident_learning", "predicted_neq_given"]
-Score = Literal["normalized_margin", "self_confidence", "confidence_weighted_entropy"]
+from labelwise.audit.blocks import Rows, check, label_and_probability_arrays, labelled_rows, over
 
-_SLACK = 1e-6  # a probability this close to a threshold reaches it; a given label this close to the best one stands
+Prior = Literal["cnt", "eqn", "marginal", "marginal_ps"]
+
+SLACK = 1e-6  # a probability this close to a threshold reaches it; a given label this close to the best one stands
+_TINY = 1e-100
+_DENSE = 1000  # classes up to which a matrix of them is small
+
+
+class Columns(NamedTuple):
+    """What one pass over the probabilities leaves, each [n].
+
+    `given`: the labels, -1 = missing. `own`: the probability of the given label. `best`: the most probable class, the
+    lowest of several. `top`: its probability. Where the label is missing, `best` is -1 and the others are 0.
+    """
+
+    given: np.ndarray
+    own: np.ndarray
+    best: np.ndarray
+    top: np.ndarray
+
+
+def read_columns(labels: ArrayLike, probs: ArrayLike) -> tuple[Columns, np.ndarray]:
+    """Read and check all probabilities once; give the columns, and the probabilities as an array."""
+    given, probabilities = label_and_probability_arrays(labels, probs)
+    n, work_type = len(given), np.result_type(probabilities.dtype, np.float32)
+    columns = Columns(given, np.zeros(n, work_type), np.full(n, -1, np.int32), np.zeros(n, work_type))
+
+    def read(rows: Rows, values: np.ndarray) -> None:
+        check(rows, values)
+        best = values.argmax(axis=1)
+        at = np.arange(len(values))
+        columns.own[rows] = values[at, given[rows]]
+        columns.best[rows] = best
+        columns.top[rows] = values[at, best]
+
+    for _ in over(probabilities, labelled_rows(given), read):
+        pass
+    return columns, probabilities
 
 
 def class_thresholds(labels: ArrayLike, probs: ArrayLike) -> np.ndarray:
@@ -23,19 +62,35 @@ def class_thresholds(labels: ArrayLike, probs: ArrayLike) -> np.ndarray:
 
     A class that no row is labelled with gets 2, which no probability reaches.
     """
-    given, probabilities, _ = _labelled(labels, probs)
-    return _thresholds(given, probabilities)
+    columns, probabilities = read_columns(labels, probs)
+    return thresholds(columns, probabilities.shape[1])
 
 
-def confident_joint(labels: ArrayLike, probs: ArrayLike, calibrate: bool = True) -> np.ndarray:
+@overload
+def confident_joint(labels: ArrayLike, probs: ArrayLike, calibrate: bool = True) -> np.ndarray: ...
+
+
+@overload
+def confident_joint(
+    labels: ArrayLike, probs: ArrayLike, calibrate: bool = True, *, sparse: Literal[True]
+) -> csr_array: ...
+
+
+def confident_joint(
+    labels: ArrayLike, probs: ArrayLike, calibrate: bool = True, *, sparse: bool = False
+) -> np.ndarray | csr_array:
     """Count the pairs (given class, confidently guessed class), int64 [classes, classes], given classes in rows.
 
-    A class is guessed where its probability reaches its threshold (the largest, if several do); rows that reach none
-    are not counted. With `calibrate`, every row is scaled to as many as are labelled with its class, so that the whole
-    sums to the number of labelled rows; a class without a row has zeros.
+    A class is guessed where its probability reaches its threshold (the most probable, if several do); rows that reach
+    none are not counted. With `calibrate`, every row is scaled to as many as are labelled with its class, so that the
+    whole sums to the number of labelled rows; a class without a row has zeros. With `sparse` it is a `scipy.sparse`
+    array, for many classes.
     """
-    given, probabilities, _ = _labelled(labels, probs)
-    return _joint(given, _confident_guess(given, probabilities), probabilities.shape[1], calibrate)
+    columns, probabilities = read_columns(labels, probs)
+    joint = count_pairs(columns, confident_guess(columns, probabilities), probabilities.shape[1])
+    if calibrate:
+        joint = calibrated(joint, columns.given)
+    return joint if sparse else joint.toarray()
 
 
 def estimate_joint(labels: ArrayLike, probs: ArrayLike) -> np.ndarray:
@@ -47,186 +102,147 @@ def estimate_joint(labels: ArrayLike, probs: ArrayLike) -> np.ndarray:
     return counts / counts.sum()
 
 
-def find_label_issues(
-    labels: ArrayLike,
-    probs: ArrayLike,
-    method: Filter = "prune_by_noise_rate",
-    min_per_class: int = 1,
-    fraction: float = 1.0,
-) -> np.ndarray:
-    """Mark the rows whose given label is probably wrong, bool [n].
+class NoiseMatrices(NamedTuple):
+    """How labels come about, each float64.
 
-    `method`:
-    - `prune_by_noise_rate`: for every pair of classes as many as the joint says, where the margin of the other class
-      over the given one is largest;
-    - `prune_by_class`: for every class as many as the joint says, where the given label is least probable;
-    - `both`: what the two above agree on;
-    - `confident_learning`: rows where another class than the given is confidently guessed;
-    - `predicted_neq_given`: rows where another class is more probable than the given.
-
-    The pruning methods leave at least `min_per_class` rows of every class, and take only `fraction` in [0, 1] of what
-    the joint says. No method flags a row whose given label is (within 1e-6) the most probable.
+    `noise` [given class, true class]: p(given | true), columns sum to 1. `inverse` [true class, given class]:
+    p(true | given), columns sum to 1. `prior` [classes]: p(true).
     """
-    if method not in get_args(Filter):
-        raise ValueError(f"method must be one of {', '.join(get_args(Filter))}; got {method!r}")
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"fraction must be in [0, 1]; got {fraction}")
-    if min_per_class < 0:
-        raise ValueError(f"min_per_class must be at least 0; got {min_per_class}")
-    given, probabilities, rows = _labelled(labels, probs)
-    if method == "predicted_neq_given":
-        flagged = np.ones(len(given), bool)
-    else:
-        guess = _confident_guess(given, probabilities)
-        if method == "confident_learning":
-            flagged = (guess >= 0) & (guess != given)
-        else:
-            joint = _joint(given, guess, probabilities.shape[1], calibrate=True)
-            flagged = _prune(given, probabilities, _removable(joint, min_per_class, fraction), method, min_per_class)
-    flagged &= ~_given_is_best(given, probabilities)
-    issues = np.zeros(len(np.asarray(labels)), bool)
-    issues[rows[flagged]] = True
-    return issues
+
+    noise: np.ndarray
+    inverse: np.ndarray
+    prior: np.ndarray
 
 
-def label_quality(labels: ArrayLike, probs: ArrayLike, score: Score = "normalized_margin") -> np.ndarray:
-    """Say how believable each given label is, float64 [n] in [0, 1], low = suspicious, nan where the label is missing.
+def noise_matrices(labels: ArrayLike, probs: ArrayLike, prior: Prior = "cnt", converge: bool = False) -> NoiseMatrices:
+    """Estimate from the confident joint how true classes turn into given ones, and back.
 
-    `normalized_margin`: (p[given] - largest other p + 1) / 2. `self_confidence`: p[given].
-    `confidence_weighted_entropy`: log(e + 1) / e, where e is the row's entropy (1 = uniform) over p[given].
+    `prior` says how p(true) is found: `cnt` by counting, p(true=k | given=k) / p(given=k | true=k) p(given=k); `eqn`
+    by solving p(given) = noise p(true) (by least squares where the noise matrix cannot be inverted); `marginal` as the
+    column sums of the joint; `marginal_ps` as inverse p(given). It is clipped to [1e-6, 1]. With `converge`, the three
+    are computed from each other 3 times 5 times, so that they agree. Classes that do not occur have columns of 0.
     """
-    if score not in get_args(Score):
-        raise ValueError(f"score must be one of {', '.join(get_args(Score))}; got {score!r}")
-    given, probabilities, rows = _labelled(labels, probs)
-    own = _own(given, probabilities)
-    if score == "normalized_margin":
-        others = probabilities.copy()
-        others[np.arange(len(given)), given] = -np.inf
-        value = (own - others.max(axis=1) + 1) / 2
-    elif score == "self_confidence":
-        value = own
+    if prior not in get_args(Prior):
+        raise ValueError(f"prior must be one of {', '.join(get_args(Prior))}; got {prior!r}")
+    joint = confident_joint(labels, probs).astype(np.float64)
+    given, true = joint.sum(axis=1), joint.sum(axis=0)
+    shares = given / given.sum()
+    noise = joint / np.maximum(true, _TINY)
+    inverse = joint.T / np.maximum(given, _TINY)
+    if prior == "cnt":
+        p_true = _counted_prior(noise, inverse, shares)
+    elif prior == "eqn":
+        p_true = _normalised(np.linalg.lstsq(noise, shares)[0], SLACK)
+    elif prior == "marginal":
+        p_true = _normalised(true / true.sum(), SLACK)
     else:
-        positive = np.where(probabilities > 0, probabilities, 1)
-        entropy = -(positive * np.log(positive)).sum(axis=1, dtype=np.float64) / np.log(probabilities.shape[1])
-        ratio = np.maximum(entropy / np.maximum(own, _SLACK), _SLACK)
-        value = np.log1p(ratio) / ratio
-    quality = np.full(len(np.asarray(labels)), np.nan)
-    quality[rows] = value
-    return quality
+        p_true = _normalised(inverse @ shares, SLACK)
+    noise, inverse = _clipped(noise), _clipped(inverse)
+    if converge:
+        for _ in range(3):
+            for _ in range(5):
+                pairs = noise * p_true
+                inverse = _clipped(pairs.T / np.maximum(pairs.sum(axis=1), _TINY))
+                p_true = _counted_prior(noise, inverse, shares)
+            pairs = (inverse * shares).T
+            noise = _clipped(pairs / np.maximum(pairs.sum(axis=0), _TINY))
+        p_true = _normalised(p_true, 1e-5)
+    return NoiseMatrices(noise, inverse, p_true)
 
 
-def _labelled(labels: ArrayLike, probs: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Check both arrays; give labels and probabilities of the labelled rows, and the numbers of these rows."""
-    given, probabilities = np.asarray(labels), np.asarray(probs)
-    if probabilities.ndim != 2 or given.shape != probabilities.shape[:1]:
-        raise ValueError(
-            f"labels must be [n] and probs [n, classes]; got shapes {list(given.shape)} and {list(probabilities.shape)}"
-        )
-    if not np.issubdtype(given.dtype, np.integer) or not np.issubdtype(probabilities.dtype, np.floating):
-        raise ValueError(f"labels must be integers and probs floats; got {given.dtype} and {probabilities.dtype}")
-    classes = probabilities.shape[1]
-    if classes < 2:
-        raise ValueError(f"probs must have a column for each of at least 2 classes; got {classes}")
-    if given.dtype.kind == "i":
-        bad = np.flatnonzero((given < -1) | (given >= classes))
-    else:
-        bad = np.flatnonzero(given >= classes)
-    if len(bad):
-        raise ValueError(
-            f"labels must be integers in [0, {classes}), or -1 if missing; got {given[bad[0]]} at row {bad[0]}"
-        )
-    given = given.astype(np.int64)
-    rows = np.flatnonzero(given >= 0)
-    if len(rows) == 0:
-        raise ValueError("labels must hold at least one label; all are missing (-1)")
-    if len(rows) < len(given):
-        given, probabilities = given[rows], probabilities[rows]
-    unfit = np.flatnonzero(~np.isfinite(probabilities.sum(axis=1, dtype=np.float64)))
-    if len(unfit):
-        raise ValueError(f"probs must be finite; row {rows[unfit[0]]} is not")
-    return given, probabilities, rows
+def thresholds(columns: Columns, classes: int) -> np.ndarray:
+    """The mean probability of the given label by class, 2 for a class without a row, float64 [classes]."""
+    given = columns.given + 1  # missing labels count as class 0, which is dropped
+    rows = np.bincount(given, minlength=classes + 1)[1:]
+    sums = np.bincount(given, weights=columns.own, minlength=classes + 1)[1:]
+    return np.where(rows > 0, np.maximum(sums / np.maximum(rows, 1), 2 * SLACK), 2.0)
 
 
-def _own(given: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    return probabilities[np.arange(len(given)), given].astype(np.float64)
+def confident_guess(columns: Columns, probs: np.ndarray) -> np.ndarray:
+    """The class whose threshold is reached (the most probable, if several), -1 where none is, int32 [n].
 
+    Where the most probable class reaches its threshold it is the guess, whatever else does. Of the others, only such
+    rows are read again in which another class could reach one: it has at most the top probability, and at most what
+    that leaves.
+    """
+    cuts = thresholds(columns, probs.shape[1]) - SLACK
+    at_best = (columns.best >= 0) & (columns.top >= cuts[columns.best])
+    guess = np.where(at_best, columns.best, np.int32(-1))
+    most = np.minimum(columns.top, 1 + 2e-3 - columns.top)
+    rows = np.flatnonzero((columns.best >= 0) & ~at_best & (most >= cuts.min()))
 
-def _thresholds(given: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    classes = probabilities.shape[1]
-    rows = np.bincount(given, minlength=classes)
-    sums = np.bincount(given, weights=_own(given, probabilities), minlength=classes)
-    return np.where(rows > 0, np.maximum(sums / np.maximum(rows, 1), 2 * _SLACK), 2.0)
+    def look(rows: Rows, values: np.ndarray) -> None:
+        reached = values >= cuts
+        times = np.count_nonzero(reached, axis=1)
+        only = np.where(times == 1, reached.argmax(axis=1), -1)
+        guess[rows] = np.where(times > 1, columns.best[rows], only)
 
-
-def _confident_guess(given: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """The class whose threshold is reached (the most probable, if several), -1 where none is, [n]."""
-    reached = probabilities >= _thresholds(given, probabilities) - _SLACK
-    times = reached.sum(axis=1)
-    several = times > 1
-    guess = np.where(times > 0, reached.argmax(axis=1), -1)
-    guess[several] = probabilities[several].argmax(axis=1)
+    for _ in over(probs, rows, look):
+        pass
     return guess
 
 
-def _joint(given: np.ndarray, guess: np.ndarray, classes: int, calibrate: bool) -> np.ndarray:
-    counted = guess >= 0
-    pairs = given[counted] * classes + guess[counted]
-    joint = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
-    np.fill_diagonal(joint, np.maximum(joint.diagonal(), 1))
-    if not calibrate:
-        return joint
-    labelled = np.bincount(given, minlength=classes)
-    return _round_rows(joint * (labelled / joint.sum(axis=1))[:, None])
+def count_pairs(columns: Columns, guess: np.ndarray, classes: int) -> csr_array:
+    """Count (given, guess) where there is a guess, at least 1 on the diagonal, int64 [classes, classes]."""
+    counted = np.flatnonzero(guess >= 0)
+    pairs = (columns.given[counted].astype(np.int32), guess[counted])
+    joint = coo_array((np.ones(len(counted), np.int64), pairs), (classes, classes)).tocsr()
+    joint += diags_array(np.maximum(1 - joint.diagonal(), 0), dtype=np.int64)
+    joint.eliminate_zeros()
+    return joint
 
 
-def _round_rows(values: np.ndarray) -> np.ndarray:
-    """Round to integers so that every row keeps its (rounded) total: the entries rounded furthest give way first."""
-    rounded = np.rint(values)
-    lacking = np.rint(values.sum(axis=1)) - rounded.sum(axis=1)
+def calibrated(joint: csr_array, given: np.ndarray) -> csr_array:
+    """Scale every row to as many as are labelled with its class, in whole numbers.
+
+    Many entries are equal, so that the last bits and the order of sorting decide which of them are rounded up. Both are
+    as in cleanlab (for up to 1000 classes), so that the same rows are found. Classes without a row stay out of it.
+    """
+    labelled = np.bincount(given + 1, minlength=joint.shape[0] + 1)[1:]
+    used = np.flatnonzero(labelled)
+    scaled = joint[used][:, used].astype(np.float64)
+    row = np.repeat(np.arange(len(used)), np.diff(scaled.indptr))
+    scaled.data = scaled.data / scaled.sum(axis=1)[row] * labelled[used][row]
+    total = scaled.toarray(order="F").sum() if len(used) <= _DENSE else scaled.data.sum()
+    scaled.data = scaled.data / total * labelled.sum()
+    counts = _round_rows(scaled)
+    everywhere = csr_array((counts, (used[row], used[scaled.indices])), joint.shape)
+    everywhere.eliminate_zeros()
+    return everywhere
+
+
+def _round_rows(values: csr_array) -> np.ndarray:
+    """Round to integers so that every row keeps its (rounded) total: the entries rounded furthest give way first.
+
+    Gives the entries of `values`, of which no row may be empty. Zeros that it leaves out never have their turn.
+    """
+    starts, classes = values.indptr, values.shape[1]
+    rounded = np.rint(values.data)
+    lacking = np.rint(np.add.reduceat(values.data, starts[:-1])) - np.add.reduceat(rounded, starts[:-1])
     for row in np.flatnonzero(lacking):
-        step = np.sign(lacking[row])
-        order = np.argsort(-step * (values[row] - rounded[row]), kind="stable")
-        rounded[row, order[: int(abs(lacking[row]))]] += step
+        part, step, times = slice(*starts[row : row + 2]), int(np.sign(lacking[row])), int(abs(lacking[row]))
+        off = values.data[part] - rounded[part]
+        if classes <= _DENSE:
+            columns, whole = values.indices[part], np.zeros(classes)
+            whole[columns] = off
+            chosen = np.flatnonzero(np.isin(columns, np.argsort(whole)[::-step][:times]))
+        else:
+            chosen = np.argsort(off, kind="stable")[::-step][:times]
+        rounded[part][chosen] += step
     return rounded.astype(np.int64)
 
 
-def _removable(joint: np.ndarray, min_per_class: int, fraction: float) -> np.ndarray:
-    """How many rows of each class to hold for another, int64 [given class, true class]; the diagonal is kept."""
-    kept = np.maximum(joint.diagonal(), min_per_class)
-    others = np.maximum(np.count_nonzero(joint, axis=1) - 1, 1)
-    spread = (kept - joint.diagonal()) / others  # what the diagonal gains is taken evenly from the others
-    reduced = np.maximum(joint - spread[:, None], 0) * fraction
-    np.fill_diagonal(reduced, 0)
-    removable = reduced.astype(np.int64)
-    stay = joint.sum(axis=1) - reduced.sum(axis=1) + 1e-9  # against 2.9999999 in place of 3
-    np.fill_diagonal(removable, np.maximum(stay.astype(np.int64), kept))
-    return removable
+def _counted_prior(noise: np.ndarray, inverse: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    return _normalised(inverse.diagonal() / np.maximum(noise.diagonal(), _TINY) * shares, SLACK)
 
 
-def _prune(
-    given: np.ndarray, probabilities: np.ndarray, removable: np.ndarray, method: str, min_per_class: int
-) -> np.ndarray:
-    by_class, by_rate = np.zeros(len(given), bool), np.zeros(len(given), bool)
-    order = np.argsort(given, kind="stable")
-    ends = np.cumsum(np.bincount(given, minlength=len(removable)))
-    for k, rows in enumerate(np.split(order, ends[:-1])):
-        if len(rows) <= min_per_class:
-            continue
-        members = probabilities[rows].astype(np.float64)
-        by_class[_smallest(members[:, k], rows, len(rows) - removable[k, k])] = True
-        for j in np.flatnonzero(removable[k]):
-            if j != k:
-                by_rate[_smallest(members[:, k] - members[:, j], rows, removable[k, j])] = True
-    return {"prune_by_class": by_class, "prune_by_noise_rate": by_rate, "both": by_class & by_rate}[method]
+def _normalised(values: np.ndarray, low: float) -> np.ndarray:
+    values = np.clip(values, low, 1)
+    return values / values.sum()
 
 
-def _smallest(values: np.ndarray, rows: np.ndarray, number: int) -> np.ndarray:
-    return rows[np.argsort(values, kind="stable")[:number]]
-
-
-def _given_is_best(given: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Where the given label would be the most probable if it had 1e-6 more, [n]."""
-    best = probabilities.argmax(axis=1)
-    own = _own(given, probabilities) + _SLACK
-    top = _own(best, probabilities)
-    return (best == given) | (own > top) | ((own == top) & (given < best))
+def _clipped(rates: np.ndarray) -> np.ndarray:
+    """Clip what is off the diagonal to [0, 0.9999]; every column sums to 1 (or 0) again."""
+    clipped = np.clip(rates, 0, 0.9999)
+    np.fill_diagonal(clipped, rates.diagonal())
+    return clipped / np.maximum(clipped.sum(axis=0), _TINY)

@@ -20,30 +20,32 @@ _BLOCK = 16_000_000  # numbers in a block of similarities
 
 
 class Neighbours(NamedTuple):
-    """The `NEIGHBOURS` nearest others of each row by angle: row numbers and chord lengths of unit vectors, [n, k]."""
+    """The k nearest others of each row by angle, nearest first: row numbers and chords of unit vectors, [n, k]."""
 
     rows: np.ndarray
     distances: np.ndarray
 
 
-def nearest(vectors: np.ndarray, quiet: bool = False) -> Neighbours:
-    """Find the nearest neighbours by cosine distance, block by block.
+def nearest(
+    vectors: np.ndarray, quiet: bool = False, k: int = NEIGHBOURS, title: str = "Looking for near duplicates"
+) -> Neighbours:
+    """Find the k nearest neighbours by cosine distance, block by block.
 
-    `vectors` [n, d], n > `NEIGHBOURS`, none of length 0. Beyond 512 dimensions a random projection to 512 stands in
+    `vectors` [n, d], n > k, none of length 0. Beyond 512 dimensions a random projection to 512 stands in
     for them (distances then hold to some percent). Time grows with n squared; memory beyond the arguments is n x
     min(d, 512) x 4 bytes and about 200 MB.
     """
     units = _units(vectors)
     n = len(units)
-    block = max(1, min(_BLOCK // n, _BLOCK // (NEIGHBOURS * units.shape[1])))
-    rows = np.empty((n, NEIGHBOURS), np.int64)
-    distances = np.empty((n, NEIGHBOURS), np.float64)
-    with progress("Looking for near duplicates", n, quiet) as advance:
+    block = max(1, min(_BLOCK // n, _BLOCK // (k * units.shape[1])))
+    rows = np.empty((n, k), np.int64)
+    distances = np.empty((n, k), np.float64)
+    with progress(title, n, quiet) as advance:
         for start in range(0, n, block):
             own = units[start : start + block]
             similar = own @ units.T
             similar[np.arange(len(own)), np.arange(start, start + len(own))] = -np.inf
-            found = np.argpartition(similar, n - NEIGHBOURS, axis=1)[:, n - NEIGHBOURS :]
+            found = np.argpartition(similar, n - k, axis=1)[:, n - k :]
             # From differences: one minus a similarity close to one would be rounding error.
             apart = np.linalg.norm((own[:, None] - units[found]).astype(np.float64), axis=2)
             order = np.lexsort((found, apart))

@@ -17,11 +17,12 @@ _MANY = 200  # rows; fewer can be predicted perfectly by luck
 
 
 def given_probabilities(table: LabelTable, given: Any) -> dict[str, np.ndarray]:
-    """Out-of-sample probabilities that the user brings, by task, each float64 [models, n, classes].
+    """Out-of-sample probabilities that the user brings, by task, each floats [models, n, classes].
 
     `given` is a path or an array, if the table has one task of kind `single`, else a dictionary of them by task. Arrays
     are [n, classes] or [models, n, classes]; paths end in .npy, or in .parquet with one column a class (taken by name
-    if the names are the class names, else in their order). Rows that sum to 1 within 1e-3 are rescaled, with a warning.
+    if the names are the class names, else in their order). A .npy file stays on disk, and no array is copied, unless
+    rows sum to 1 only within 1e-3: these are rescaled, with a warning.
 
     Raises `ValueError` (naming file, row, value) for another number of rows or classes, for negative or missing
     numbers, and for rows that do not sum to 1.
@@ -61,7 +62,7 @@ def warn_if_in_sample(task: str, labels: np.ndarray, probabilities: np.ndarray) 
     rows = np.flatnonzero(labels >= 0)
     if len(rows) < _MANY:
         return None
-    right = (probabilities[rows].argmax(axis=1) == labels[rows]).mean()
+    right = (probabilities.argmax(axis=1)[rows] == labels[rows]).mean()
     confidence = probabilities[rows, labels[rows]].mean()
     if right < 0.999 or confidence <= 0.99:
         return None
@@ -92,9 +93,10 @@ def _checked(table: LabelTable, task: Task, value: Any) -> np.ndarray:
             f"{name} must have a column for each of the {expected[1]} classes of {task.name!r} "
             f"({', '.join(task.classes[:10])}{', ...' if expected[1] > 10 else ''}); got {array.shape[2]} columns"
         )
-    array = array.astype(np.float64)
-    sums = array.sum(axis=2)
-    unfit = ~np.isfinite(sums) | (array < 0).any(axis=2)
+    if array.dtype.kind != "f":
+        array = array.astype(np.float64)
+    sums = array.sum(axis=2, dtype=np.float64)
+    unfit = ~np.isfinite(sums) | (array.min(axis=2) < 0)
     _refuse(unfit, array, name, "numbers of at least 0")
     _refuse(np.abs(sums - 1) > _CLOSE, array, name, "numbers that sum to 1 (a softmax makes such of logits)")
     off = np.abs(sums - 1) > _EXACT
@@ -105,7 +107,7 @@ def _checked(table: LabelTable, task: Task, value: Any) -> np.ndarray:
             UserWarning,
             stacklevel=4,
         )
-        array /= sums[:, :, None]
+        array = array / sums[:, :, None]
     return array
 
 

@@ -22,7 +22,7 @@ def corrected(run: str | PathLike[str], *, quiet: bool = False) -> LabelTable:
     Raises `ValueError` if the run is not finished, or if the source has changed since; `FileNotFoundError` if the
     source is no file, or is gone.
     """
-    folder, given = _finished(run)
+    folder, given = finished(run)
     config = folder.config
     roles = {role: config[role] for role in ("group", "split", "id")}
     try:
@@ -50,7 +50,7 @@ def export_corrected(run: str | PathLike[str], file: str | PathLike[str]) -> dic
     the run folder alone. Gives how many labels changed by task:
     {"relabelled": ..., "removed": ...}. Raises `ValueError` if the run is not finished, or for another kind of file.
     """
-    folder, given = _finished(run)
+    folder, given = finished(run)
     file = Path(file)
     if file.suffix not in (".parquet", ".csv"):
         raise ValueError(f"corrected labels are written as .parquet or .csv; got {file.name!r}")
@@ -74,8 +74,11 @@ def export_corrected(run: str | PathLike[str], file: str | PathLike[str]) -> dic
     return changed
 
 
-def _finished(run: str | PathLike[str]) -> tuple[RunFolder, LabelTable]:
-    """The folder and the labels as they were given."""
+def finished(run: str | PathLike[str]) -> tuple[RunFolder, LabelTable]:
+    """The folder of a finished audit, and the labels as they were given, without features.
+
+    Raises `ValueError` if it is no audit or not finished.
+    """
     folder = RunFolder(run)
     if "labels" not in folder.config:
         raise ValueError(
@@ -89,5 +92,7 @@ def _finished(run: str | PathLike[str]) -> tuple[RunFolder, LabelTable]:
         for each in facts
         if each["kind"] == "single"
     ]
-    name = free_name("id", [each["name"] for each in facts])
-    return folder, LabelTable(pq.read_table(folder / runs.LABELS), tuple(tasks), id=name, source=str(run))
+    names = [each["name"] for each in facts]
+    split = free_name("split", names) if folder.config["split"] else None
+    data = pq.read_table(folder / runs.LABELS)
+    return folder, LabelTable(data, tuple(tasks), id=free_name("id", names), split=split, source=str(run))

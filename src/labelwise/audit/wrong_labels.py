@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from labelwise.audit.confident import estimate_joint, find_label_issues, label_quality
+from labelwise.audit.confident import confident_joint
+from labelwise.audit.filters import find_label_issues
 from labelwise.audit.findings import Finding
+from labelwise.audit.quality import label_quality
 from labelwise.audit.votes import Vote, necv
 from labelwise.labels import Task
 
@@ -17,7 +19,7 @@ _LIKELY = 0.5
 class Verdict(NamedTuple):
     """Which labels of a task are probably wrong.
 
-    `flags`, bool [n]. `probability`, float64 [n, classes]: the mean over models. `predicted`, int64 [models, n]: the
+    `flags`, bool [n]. `probability`, floats [n, classes]: the mean over models. `predicted`, int64 [models, n]: the
     most probable class of each, and `vote` on these. `by_joint`, bool [n]: what confident learning flags by itself.
     """
 
@@ -37,13 +39,13 @@ def wrong_labels(labels: np.ndarray, probabilities: np.ndarray) -> Verdict:
     sets chose this rule: the vote alone finds most but flags whatever is hard, confident learning alone misses examples
     that look like no class. Of a class of one or two rows the most probable one is never flagged.
     """
-    mean = probabilities.mean(axis=0, dtype=np.float64)
+    mean = probabilities[0] if len(probabilities) == 1 else probabilities.mean(axis=0, dtype=np.float64)
     by_joint = find_label_issues(labels, mean)
     predicted = np.stack([each.argmax(axis=1) for each in probabilities])
     vote = necv(predicted, labels)
     flags = by_joint.copy()
     rows = np.flatnonzero(labels >= 0)
-    own = mean[rows, labels[rows]]
+    own = mean[rows, labels[rows]].astype(np.float64)
     if len(probabilities) > 1:
         improbable = np.zeros(len(labels), bool)
         improbable[rows] = own < _IMPROBABLE * own.mean()
@@ -85,8 +87,9 @@ def label_findings(task: Task, labels: np.ndarray, verdict: Verdict) -> Iterator
 def label_metrics(labels: np.ndarray, verdict: Verdict) -> dict[str, float | int]:
     """Figures of a task: flagged labels, estimated share of wrong ones, share that the models predict."""
     labelled = labels >= 0
+    joint = confident_joint(labels, verdict.probability, sparse=True)
     return {
         "flagged": int(verdict.flags.sum()),
-        "estimated_error_rate": float(1 - np.trace(estimate_joint(labels, verdict.probability))),
+        "estimated_error_rate": float(1 - joint.trace() / joint.sum()),
         "accuracy_out_of_sample": float((verdict.probability.argmax(axis=1) == labels)[labelled].mean()),
     }

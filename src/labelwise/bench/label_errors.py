@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from labelwise.audit.confident import find_label_issues, label_quality
+from labelwise.audit.filters import find_label_issues
+from labelwise.audit.quality import label_quality
 from labelwise.bench.harness import proportion, versions
 from labelwise.labels import data_path
 from labelwise.progress import progress

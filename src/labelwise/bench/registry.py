@@ -9,6 +9,11 @@ from typing import Any
 from labelwise.bench.harness import save as save_result
 
 _BENCHES = {
+    "audit-speed": (
+        "audit_speed",
+        "audit_speed",
+        "time, memory and row sets of confident learning: ours and cleanlab's",
+    ),
     "dselect-k-synthetic": (
         "synthetic_tasks",
         "synthetic",

@@ -59,6 +59,54 @@ def export(
 
 
 @common.guarded
+def evaluate_cleaning(
+    run: Run,
+    truth: Annotated[
+        str, typer.Option("--truth", metavar="FILE", help="The true labels, in any form that `labelwise audit` reads.")
+    ],
+    label: Annotated[
+        str | None, typer.Option("--label", metavar="COLUMN", help="The label to judge, if the audit had several.")
+    ] = None,
+    id: common.Id = None,
+    focus: Annotated[
+        str | None, typer.Option("--focus", metavar="CLASS", help="A class to tell the hit rate of by itself.")
+    ] = None,
+    pseudo: Annotated[
+        list[str] | None, typer.Option("--pseudo", metavar="CLASS", help="A class that should not exist; repeat it.")
+    ] = None,
+    absent_removed: Annotated[
+        bool, typer.Option("--absent-removed", help="Rows that FILE lacks were removed by the expert, not left out.")
+    ] = False,
+    out: common.Out = None,
+    seed: common.Seed = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
+    """Say how good the audit in RUN was, where an expert cleaned the labels: hit rates, precision, a table by class.
+
+    Rows are joined by id; a row of FILE without a label was removed by the expert. With --out the result is written
+    there as JSON. Example: `labelwise evaluate-cleaning runs/birds --truth birds-clean.csv --id photo`
+    """
+    from labelwise import read
+    from labelwise.audit import evaluate_cleaning as evaluate
+    from labelwise.runs import RunFolder, write_json
+
+    config = RunFolder(run).config
+    wanted = label or (config.get("labels") or [None])[0]
+    table = read(truth, wanted or (), id=id or config.get("id"), parents={}, quiet=quiet or json)
+    found = evaluate(run, table, label, focus, pseudo or (), absent_removed)
+    if out is not None:
+        write_json(out, found)
+    if json:
+        common.print_json(found)
+    elif not quiet:
+        classes = found.pop("classes")
+        common.table("cleaning", ("figure", "value"), [(k, "n/a" if v is None else v) for k, v in found.items()])
+        if classes:
+            common.table("by given class", list(classes[0]), [list(each.values()) for each in classes])
+
+
+@common.guarded
 def methods(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Say all about this one.")] = None,
     out: common.Out = None,

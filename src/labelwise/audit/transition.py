@@ -1,0 +1,92 @@
+"""How true classes turn into given ones, p(given | true), from consensus among neighbours or from anchor points."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from labelwise.audit.consensus import consensus, labelled_neighbours
+
+
+class Transition(NamedTuple):
+    """`matrix` [true, given]: p(given | true), rows sum to 1. `prior` [classes]: p(true). Both float64."""
+
+    matrix: np.ndarray
+    prior: np.ndarray
+
+
+def fit_transition(
+    first: np.ndarray, second: np.ndarray, third: np.ndarray, steps: int = 1501, seed: int = 0
+) -> Transition:
+    """Find the transition that best explains how often labels of a row and of its neighbours go together.
+
+    `first` [classes], `second` [classes, classes], `third` [classes, classes, classes] are shares of labels, pairs and
+    triples. If neighbours share the true class i, these are sums over i of p_i T_ia, p_i T_ia T_ib and p_i T_ia T_ib
+    T_ic; what remains is made small by Adam from a start near the identity, and the best step counts.
+
+    Source: Zhu, Song, Liu, "Clusterability as an Alternative to Anchor Points When Learning with Noisy Labels", ICML
+    2021 (arXiv 2102.05291).
+    """
+    import torch
+
+    wanted = [torch.as_tensor(each, dtype=torch.float64) for each in (first, second, third)]
+    classes = len(first)
+    generator = torch.Generator().manual_seed(seed)
+    logits = (5 * torch.eye(classes, dtype=torch.float64) - 1).requires_grad_()
+    start = 1 / classes + 0.1 * torch.rand(classes, generator=generator, dtype=torch.float64)
+    prior_logits = start.requires_grad_()
+    optimizer = torch.optim.Adam([logits, prior_logits], lr=0.1)
+    least, best = float("inf"), Transition(np.eye(classes), np.full(classes, 1 / classes))
+    for _ in range(steps):
+        matrix, prior = logits.softmax(dim=1), prior_logits.softmax(dim=0)
+        weighted = prior[:, None] * matrix
+        pairs = matrix[:, :, None] * matrix[:, None, :]
+        found = [
+            weighted.sum(dim=0),
+            weighted.T @ matrix,
+            (weighted.T @ pairs.flatten(1)).view(classes, classes, classes),
+        ]
+        loss = torch.stack([torch.linalg.vector_norm(a - b) for a, b in zip(found, wanted, strict=True)]).sum()
+        if loss.item() < least:
+            least, best = loss.item(), Transition(matrix.detach().numpy().copy(), prior.detach().numpy().copy())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return best
+
+
+def hoc(
+    embeddings: ArrayLike, labels: ArrayLike, rounds: int = 50, steps: int = 1501, seed: int = 0, quiet: bool = False
+) -> Transition:
+    """Estimate p(given | true) from how often the labels of a row and its two nearest neighbours agree.
+
+    No anchor points and no model are needed, only that neighbours mostly share the true class, and that fewer than half
+    of the labels of each class are wrong. `embeddings` [n, d], compared by their cosine; `labels` [n], class indices,
+    -1 = missing. In each of `rounds` 0.7 n rows are drawn and counted. Memory grows with classes cubed.
+
+    Raises `ValueError` for fewer than 3 labelled rows, and for embeddings that are not finite or are all zeros. Source:
+    Zhu, Song, Liu, ICML 2021 (arXiv 2102.05291).
+    """
+    _, given, near = labelled_neighbours(embeddings, labels, 12, 3, quiet)
+    counts = consensus(near.rows, given, rounds, np.random.default_rng(seed))
+    return fit_transition(*counts, steps=steps, seed=seed)
+
+
+def anchor_points(probs: ArrayLike, discard: float = 0.0) -> np.ndarray:
+    """Estimate p(given | true) from rows that surely are of a class, float64 [true, given], rows sum to 1.
+
+    Row i is the row of `probs` [n, classes] (of a model of the given labels) with the largest probability of class i,
+    after the share `discard` in [0, 1) of the largest is left out, as these may be outliers.
+
+    Source: Patrini et al., "Making Deep Neural Networks Robust to Label Noise", CVPR 2017 (arXiv 1609.03683).
+    """
+    probabilities = np.asarray(probs)
+    if probabilities.ndim != 2 or len(probabilities) == 0:
+        raise ValueError(f"probs must be [n, classes]; got {list(probabilities.shape)}")
+    if not 0 <= discard < 1:
+        raise ValueError(f"discard must be in [0, 1); got {discard}")
+    left_out = int(discard * len(probabilities))
+    place = len(probabilities) - 1 - left_out
+    rows = [np.argpartition(column, place)[place] for column in probabilities.T]
+    matrix = probabilities[rows].astype(np.float64)
+    return matrix / matrix.sum(axis=1, keepdims=True)

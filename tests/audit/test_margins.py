@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from labelwise.audit import area_under_margin
+
+
+def test_margins_are_averaged_over_epochs():
+    labels = np.array([0, 2, -1])
+    first = np.array([[3.0, 1.0, 2.0], [0.0, 5.0, 1.0], [1.0, 1.0, 1.0]])
+    second = np.array([[1.0, 2.0, 0.0], [-4.0, -2.0, -3.0], [1.0, 1.0, 1.0]])
+    expected = [(1 - 1) / 2, (-4 - 1) / 2, np.nan]
+    np.testing.assert_allclose(area_under_margin([first, second], labels), expected)
+    np.testing.assert_allclose(area_under_margin(np.stack([first, second]).astype(np.float32), labels), expected)
+    np.testing.assert_allclose(area_under_margin((each for each in (first, second)), labels), expected)
+
+
+def test_a_shift_of_all_logits_changes_nothing():
+    generator = np.random.default_rng(0)
+    logits, labels = generator.standard_normal((3, 50_000, 12)), generator.integers(12, size=50_000)
+    area = area_under_margin(logits, labels)
+    np.testing.assert_allclose(area_under_margin(logits + generator.standard_normal((3, 50_000, 1)), labels), area)
+    own = np.take_along_axis(logits, np.broadcast_to(labels, (3, 50_000))[..., None], axis=2)[..., 0]
+    others = np.where(np.arange(12) == labels[:, None], -np.inf, logits).max(axis=2)
+    np.testing.assert_allclose(area, (own - others).mean(axis=0))
+
+
+def test_unfit_logits_are_refused():
+    with pytest.raises(ValueError, match="at least one epoch"):
+        area_under_margin([], np.array([0]))
+    with pytest.raises(ValueError, match=r"got shapes \[2\] and \[3, 2\]"):
+        area_under_margin([np.zeros((3, 2))], np.array([0, 1]))
