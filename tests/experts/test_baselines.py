@@ -82,7 +82,9 @@ def test_ple_is_what_its_equations_say(common, own, n_levels, stacked, static):
 
 
 def each(experts):
-    return experts.separate() if isinstance(experts, MLPExperts) else experts
+    if isinstance(experts, MLPExperts):
+        return [lambda inputs, i=i: experts(inputs, [i])[0] for i in range(len(experts))]
+    return experts
 
 
 def average(gate: nn.Module, seen: Tensor, outputs: list[Tensor]) -> Tensor:

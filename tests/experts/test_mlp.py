@@ -27,9 +27,29 @@ def test_stacked_experts_are_separate_networks(n, hidden, activate, data):
         expected.append(nn.Sequential(*layers[: len(layers) if activate else -1])(inputs))
     assert len(experts) == n
     torch.testing.assert_close(experts(inputs), torch.stack(expected))
-    torch.testing.assert_close([run(inputs) for run in experts.separate()], expected)
+    torch.testing.assert_close(experts.each(inputs.repeat(n, 1), [5] * n), torch.cat(expected))
     chosen = data.draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=n, unique=True))
     torch.testing.assert_close(experts(inputs, chosen), torch.stack([expected[i] for i in chosen]))
+
+
+@pytest.mark.parametrize("activate", [True, False])
+@pytest.mark.parametrize("width", [8, 5])  # the first can be computed in groups
+@pytest.mark.parametrize("counts", [[3, 0, 7, 1], [0, 0, 11, 0], [0, 0, 0, 0]])
+def test_rows_of_their_own_give_what_all_experts_would_say_of_them(width, counts, activate):
+    torch.manual_seed(0)
+    experts = MLPExperts(4, width, 8, width, activate)
+    rows = torch.randn(sum(counts), width, requires_grad=True)
+    of_expert = torch.arange(4).repeat_interleave(torch.tensor(counts))
+    assert experts._can_group(rows) == (width == 8 and len(rows) > 0)
+    found, gradients = [], []
+    for said in (experts.each(rows, counts), experts(rows)[of_expert, torch.arange(len(rows))]):
+        found.append(said)
+        said.sum().backward()  # whose gradient is expanded
+        gradients.append([rows.grad, *(parameter.grad for parameter in experts.parameters())])
+        rows.grad = None
+        experts.zero_grad()
+    torch.testing.assert_close(*found)
+    torch.testing.assert_close(*gradients)
 
 
 def test_they_start_as_linear_layers_do():

@@ -2,10 +2,11 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -71,20 +72,47 @@ class MLPExperts(nn.Module):
                 stacked[layer] = nn.Parameter(parameter.detach()[list(chosen)], parameter.requires_grad)
         return copied
 
-    def separate(self) -> list[Callable[[Tensor], Tensor]]:
-        """One function an expert, `[rows, in_features]` to `[rows, out_features]`, for inputs that differ by expert."""
+    def each(self, rows: Tensor, counts: Sequence[int]) -> Tensor:
+        """What each expert says of its own rows, `[rows, out_features]`; experts without rows do not run.
+
+        Args:
+            rows: those of the first expert first, `[sum(counts), in_features]`.
+            counts: how many rows each expert has.
+        """
+        device = rows.device
+        if torch.is_autocast_enabled(device.type):
+            rows = rows.to(torch.get_autocast_dtype(device.type))
+        return self._grouped(rows, counts) if self._can_group(rows) else self._in_turn(rows, counts)
+
+    def _can_group(self, rows: Tensor) -> bool:
+        """Whether `grouped_mm` takes these rows. It needs rows of memory that are multiples of 16 bytes."""
+        widths = [self.in_features, *(weight.shape[2] for weight in self.weights)]
+        aligned = all(width * rows.element_size() % 16 == 0 for width in widths)
+        return aligned and rows.dtype in (torch.float32, torch.bfloat16) and len(rows) > 0
+
+    def _grouped(self, outputs: Tensor, counts: Sequence[int]) -> Tensor:
+        """One grouped product a layer: on CPUs as fast as a product an expert, or faster where experts are many."""
+        number = torch.tensor(counts, device=outputs.device)
+        ends = number.cumsum(0, dtype=torch.int32)
+        of_expert = torch.arange(self.n, device=outputs.device).repeat_interleave(number)
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            outputs = F.grouped_mm(outputs.contiguous(), weight.to(outputs.dtype), offs=ends)
+            outputs = self._activate(outputs.add_(bias.to(outputs.dtype).index_select(0, of_expert)), layer)
+        if outputs.requires_grad and not self.activate_output:
+            outputs.register_hook(torch.Tensor.contiguous)  # grouped_mm refuses expanded gradients
+        return outputs
+
+    def _in_turn(self, rows: Tensor, counts: Sequence[int]) -> Tensor:
         # Unbound at once: taking slices one by one would make backward fill and add a whole stack for each expert.
-        weights = zip(*(weight.unbind() for weight in self.weights), strict=True)
-        biases = zip(*(bias.unbind() for bias in self.biases), strict=True)
-        return [self._one(w, b) for w, b in zip(weights, biases, strict=True)]
-
-    def _one(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
-        def expert(outputs: Tensor) -> Tensor:
-            for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-                outputs = self._activate(torch.addmm(bias, outputs, weight), layer)
-            return outputs
-
-        return expert
+        weights = [weight.to(rows.dtype).unbind() for weight in self.weights]
+        biases = [bias.to(rows.dtype).unbind() for bias in self.biases]
+        said = []
+        for expert, outputs in enumerate(rows.split(list(counts))):
+            for layer in range(len(weights)):
+                product = torch.addmm(biases[layer][expert], outputs, weights[layer][expert])
+                outputs = self._activate(product, layer)
+            said.append(outputs)
+        return torch.cat(said)
 
     def _activate(self, outputs: Tensor, layer: int) -> Tensor:
         return outputs if layer == len(self.weights) - 1 and not self.activate_output else outputs.relu_()

@@ -64,7 +64,7 @@ class ParallelExperts(nn.Module):
         expert = torch.arange(here, device=rows.device).repeat(processes).repeat_interleave(brought)
         order = expert.argsort(stable=True)
         arrived = _exchange(rows, sent, received, self.group).index_select(0, order)
-        said = run_each(self.local, _ScaleGradient.apply(arrived, processes).split(ours))
+        said = run_each(self.local, cast(Tensor, _ScaleGradient.apply(arrived, processes)), ours)
         said = _ScaleGradient.apply(said, 1 / processes).index_select(0, order.argsort())
         return _exchange(said, received, sent, self.group)
 
