@@ -27,7 +27,9 @@ def test_stacked_experts_are_separate_networks(n, hidden, activate, data):
         expected.append(nn.Sequential(*layers[: len(layers) if activate else -1])(inputs))
     assert len(experts) == n
     torch.testing.assert_close(experts(inputs), torch.stack(expected))
-    torch.testing.assert_close(experts.each(inputs.repeat(n, 1), [5] * n), torch.cat(expected))
+    torch.testing.assert_close(
+        experts.each(inputs.repeat(n, 1), torch.arange(n).repeat_interleave(5), [5] * n), torch.cat(expected)
+    )
     chosen = data.draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=n, unique=True))
     torch.testing.assert_close(experts(inputs, chosen), torch.stack([expected[i] for i in chosen]))
 
@@ -42,7 +44,7 @@ def test_rows_of_their_own_give_what_all_experts_would_say_of_them(width, counts
     of_expert = torch.arange(4).repeat_interleave(torch.tensor(counts))
     assert experts._can_group(rows) == (width == 8 and len(rows) > 0)
     found, gradients = [], []
-    for said in (experts.each(rows, counts), experts(rows)[of_expert, torch.arange(len(rows))]):
+    for said in (experts.each(rows, of_expert, counts), experts(rows)[of_expert, torch.arange(len(rows))]):
         found.append(said)
         said.sum().backward()  # whose gradient is expanded
         gradients.append([rows.grad, *(parameter.grad for parameter in experts.parameters())])

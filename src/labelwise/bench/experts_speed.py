@@ -9,7 +9,7 @@ A GPU is used if there is one. LibMTL is measured where the environment variable
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from statistics import median
 from typing import Any
@@ -48,11 +48,11 @@ FULL = [Case(tasks, n, k, width) for tasks in (1, 8) for width in (256, 1024) fo
 def experts_speed(
     seed: int = 0, full: bool = False, out: str | os.PathLike[str] | None = None, quiet: bool = False
 ) -> dict[str, Any]:
-    """Time mixtures on the GPU if there is one, else on the CPU: medians of 5 turns (`full`: more sizes, 9 turns).
+    """Time mixtures on the GPU if there is one, else on the CPU: medians of 10 turns (`full`: more sizes).
 
     Takes the arguments of every comparison; `out` changes nothing here.
     """
-    return run(FULL if full else PART, 9 if full else 5, seed, quiet)
+    return run(FULL if full else PART, 10, seed, quiet)
 
 
 def run(cases: Sequence[Case], turns: int, seed: int = 0, quiet: bool = False) -> dict[str, Any]:
@@ -109,24 +109,27 @@ def _rows_needed(way: nn.Module, inputs: Tensor) -> int:
 
 
 def _call(way: nn.Module, inputs: Tensor, step: str) -> Callable[[], None]:
+    way.train(step == "training step")
+
+    @torch.no_grad()
     def infer() -> None:
-        way.eval()
-        with torch.no_grad():
-            way(inputs)
+        way(inputs)
 
     def learn() -> None:
-        way.train()
         way.zero_grad()
         torch.stack(list(way(inputs))).square().mean().backward()
 
     return infer if step == "inference" else learn
 
 
-def _take_turns(calls: Mapping[str, Callable[[], Any]], turns: int) -> dict[str, list[float]]:
-    """Milliseconds of every call in every turn, after one turn to warm up."""
+def _take_turns(calls: dict[str, Callable[[], Any]], turns: int) -> dict[str, list[float]]:
+    """Milliseconds of every call in every turn, after one turn to warm up.
+
+    Every other turn goes backwards, so that none always finds the caches as the same other one left them.
+    """
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(turns + 1):
-        for name, call in calls.items():
+        for name, call in reversed(calls.items()) if turn % 2 else calls.items():
             begun = time.perf_counter()
             call()
             if torch.cuda.is_available():

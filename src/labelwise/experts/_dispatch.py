@@ -61,7 +61,7 @@ def _combine_by_row(experts: Bank, inputs: Tensor, weights: Tensor) -> list[Tens
         chosen = [expert for expert, count in enumerate(counts) if count] or [0]
         if not any(counts) or sum(counts) > DENSE_SHARE * len(needed) * len(chosen):
             return mix(run(experts, inputs, chosen), _columns(weights, chosen))
-        outputs = run_each(experts, inputs.index_select(0, row), counts)
+        outputs = run_each(experts, inputs.index_select(0, row), of_expert, counts)
     mixed = []
     for weight, use in zip(weights, used, strict=True):
         said, at, by = outputs, row, of_expert

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 import torch.nn.functional as F
@@ -72,17 +72,18 @@ class MLPExperts(nn.Module):
                 stacked[layer] = nn.Parameter(parameter.detach()[list(chosen)], parameter.requires_grad)
         return copied
 
-    def each(self, rows: Tensor, counts: Sequence[int]) -> Tensor:
+    def each(self, rows: Tensor, of_expert: Tensor, counts: Sequence[int]) -> Tensor:
         """What each expert says of its own rows, `[rows, out_features]`; experts without rows do not run.
 
         Args:
-            rows: those of the first expert first, `[sum(counts), in_features]`.
-            counts: how many rows each expert has.
+            rows: `[rows, in_features]`, those of the first expert first.
+            of_expert: whose each row is, int64 `[rows]`, ascending.
+            counts: how many rows each expert has; the same facts again, as callers have both.
         """
         device = rows.device
         if torch.is_autocast_enabled(device.type):
             rows = rows.to(torch.get_autocast_dtype(device.type))
-        return self._grouped(rows, counts) if self._can_group(rows) else self._in_turn(rows, counts)
+        return self._grouped(rows, of_expert, counts) if self._can_group(rows) else self._in_turn(rows, counts)
 
     def _can_group(self, rows: Tensor) -> bool:
         """Whether `grouped_mm` takes these rows. It needs rows of memory that are multiples of 16 bytes."""
@@ -90,11 +91,9 @@ class MLPExperts(nn.Module):
         aligned = all(width * rows.element_size() % 16 == 0 for width in widths)
         return aligned and rows.dtype in (torch.float32, torch.bfloat16) and len(rows) > 0
 
-    def _grouped(self, outputs: Tensor, counts: Sequence[int]) -> Tensor:
+    def _grouped(self, outputs: Tensor, of_expert: Tensor, counts: Sequence[int]) -> Tensor:
         """One grouped product a layer: on CPUs as fast as a product an expert, or faster where experts are many."""
-        number = torch.tensor(counts, device=outputs.device)
-        ends = number.cumsum(0, dtype=torch.int32)
-        of_expert = torch.arange(self.n, device=outputs.device).repeat_interleave(number)
+        ends = torch.tensor(list(accumulate(counts)), dtype=torch.int32, device=outputs.device)
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             outputs = F.grouped_mm(outputs.contiguous(), weight.to(outputs.dtype), offs=ends)
             outputs = self._activate(outputs.add_(bias.to(outputs.dtype).index_select(0, of_expert)), layer)

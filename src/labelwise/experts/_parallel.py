@@ -64,7 +64,8 @@ class ParallelExperts(nn.Module):
         expert = torch.arange(here, device=rows.device).repeat(processes).repeat_interleave(brought)
         order = expert.argsort(stable=True)
         arrived = _exchange(rows, sent, received, self.group).index_select(0, order)
-        said = run_each(self.local, cast(Tensor, _ScaleGradient.apply(arrived, processes)), ours)
+        arrived = cast(Tensor, _ScaleGradient.apply(arrived, processes))
+        said = run_each(self.local, arrived, expert.index_select(0, order), ours)
         said = _ScaleGradient.apply(said, 1 / processes).index_select(0, order.argsort())
         return _exchange(said, received, sent, self.group)
 

@@ -27,13 +27,14 @@ def run(experts: LocalBank, inputs: Tensor, chosen: Sequence[int]) -> Tensor:
     return torch.stack(_equal_shapes([(i, experts[i](inputs)) for i in chosen]))
 
 
-def run_each(experts: LocalBank, rows: Tensor, counts: Sequence[int]) -> Tensor:
-    """What each expert says of its own rows, `[sum(counts), ...]`; experts without rows do not run.
+def run_each(experts: LocalBank, rows: Tensor, of_expert: Tensor, counts: Sequence[int]) -> Tensor:
+    """What each expert says of its own rows, `[rows, ...]`; experts without rows do not run.
 
-    `rows`: those of the first expert first, `counts[i]` of expert i.
+    `rows` [rows, ...]: those of the first expert first; `of_expert` [rows] says whose each is, `counts` how many each
+    has.
     """
     if isinstance(experts, MLPExperts):
-        return experts.each(rows, counts)
+        return experts.each(rows, of_expert, counts)
     parts = rows.split(list(counts))
     busy = [i for i, part in enumerate(parts) if len(part)] or [0]  # without any row, one says what shape nothing has
     return torch.cat(_equal_shapes([(i, experts[i](parts[i])) for i in busy]))
