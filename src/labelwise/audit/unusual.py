@@ -33,7 +33,7 @@ def unusual_rows(table: LabelTable, kinds: Mapping[str, str] | None = None, seed
     modelled, see `mixture.fit_mixture`; the number of components, 1 to 8, is that of the lowest BIC, of mixtures whose
     components all hold ten rows and a hundredth of all (a smaller one would explain unusual rows away). It is fitted on
     at most 5,000 rows, with numbers cut off at four deviations, and tells of at most 100,000. A row is unusual if its
-    log density is in the lowest hundredth. Of the twenty lowest ones the cells are named that are the least likely
+    log density is in the lowest hundredth. Of those, at most twenty, the cells are named that are the least likely
     given the other cells of the row, compared with what is usual in their column.
 
     Gives `{"rows", "sampled", "fitted_on", "components", "bic", "columns", "threshold", "unusual", "histogram",
@@ -65,7 +65,8 @@ def unusual_rows(table: LabelTable, kinds: Mapping[str, str] | None = None, seed
 
     density = mixture.log_density(numbers, codes)
     threshold = float(np.quantile(density, SHARE))
-    lowest = np.argsort(density, kind="stable")[: min(SHOWN, max(1, int(SHARE * len(density))))]
+    unusual = int((density <= threshold).sum())
+    lowest = np.argsort(density, kind="stable")[: min(SHOWN, unusual)]
     usual = np.nanmedian(mixture.surprise(numbers[fitted_on], codes[fitted_on]), axis=0)
     surprise = mixture.surprise(numbers[lowest], codes[lowest]) - usual
     counts, edges = np.histogram(density, _BINS)
@@ -78,7 +79,7 @@ def unusual_rows(table: LabelTable, kinds: Mapping[str, str] | None = None, seed
         "bic": criteria,
         "columns": kept,
         "threshold": threshold,
-        "unusual": int((density <= threshold).sum()),
+        "unusual": unusual,
         "histogram": {"counts": counts.tolist(), "edges": edges.tolist()},
         "lowest": [
             {
@@ -105,7 +106,8 @@ def _standardised(frame: pd.DataFrame, names: list[str]) -> np.ndarray:
 def _best(numbers: np.ndarray, codes: np.ndarray, levels: list[int], seed: int) -> tuple[Mixture, dict[str, float]]:
     """The mixture of lowest BIC; the search ends where two more components in turn did not lower it."""
     found: list[tuple[float, Mixture]] = []
-    for components in range(1, _MOST + 1):
+    different = len(np.unique(np.hstack([np.nan_to_num(numbers), codes]), axis=0))
+    for components in range(1, min(_MOST, different) + 1):
         mixture = fit_mixture(numbers, codes, levels, components, seed)
         if components > 1 and mixture.weights.min() * len(numbers) < max(_COMPONENT, SHARE * len(numbers)):
             continue

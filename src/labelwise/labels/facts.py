@@ -54,7 +54,8 @@ def _describe_task(table: LabelTable, task: Task) -> dict[str, Any]:
 def column_statistics(table: LabelTable, kinds: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Statistics of the feature columns that hold one number, word, date or truth value a row, by skrub.
 
-    `{"rows": rows looked at, "sampled": whether these are a sample, "columns": {name: statistics}}`. To skrub's are
+    `{"rows": rows looked at, "sampled": whether these are a sample, "repeated": how many of them equal an earlier one
+    in all features, None if not all of these are such columns, "columns": {name: statistics}}`. To skrub's are
     added the `kind` of the column (as in `kinds`, else by its looks: `labels.kinds.KINDS`); of numbers the `skewness`
     and the shares of `zeros` and of `outliers` (beyond 1.5 interquartile ranges from the quartiles); of categories the
     `entropy` in nats and the share of rows with `rare` values (of fewer than ten rows). What is missing or infinite
@@ -63,7 +64,9 @@ def column_statistics(table: LabelTable, kinds: Mapping[str, str] | None = None)
     import skrub
 
     columns = scalar_columns(table, _SAMPLE, kinds)
-    facts: dict[str, Any] = {"rows": len(columns.rows), "sampled": len(columns.rows) < len(table), "columns": {}}
+    facts: dict[str, Any] = {"rows": len(columns.rows), "sampled": len(columns.rows) < len(table)}
+    whole = bool(columns.kinds) and len(columns.kinds) == len(table.feature_names)
+    facts |= {"repeated": int(columns.frame.duplicated().sum()) if whole else None, "columns": {}}
     if not len(columns.frame) or not columns.kinds:
         return facts
     with warnings.catch_warnings():
