@@ -1,3 +1,5 @@
+import datetime
+import decimal
 import hashlib
 import json
 
@@ -121,3 +123,25 @@ def test_a_file_is_known_by_its_bytes(tmp_path):
     assert file_facts(str(path)) == {"name": "a.csv", "bytes": 4, "sha256": hashlib.sha256(b"x\n1\n").hexdigest()}
     assert file_facts("digits") is None
     assert file_facts(str(tmp_path)) is None
+
+
+def test_days_times_decimals_and_durations_are_described():
+    days = [datetime.date(2026, 1, day) for day in range(1, 7)]
+    columns = {
+        "day": pa.array(days),
+        "clock": pa.array([datetime.time(8, minute) for minute in range(6)]),
+        "price": pa.array([decimal.Decimal("1.5"), None] * 3),
+        "took": pa.array([datetime.timedelta(seconds=at) for at in range(6)]),
+        "word": pa.array(list("aabbcc")).dictionary_encode(),
+    }
+    told = column_statistics(LabelTable(pa.table(columns)))["columns"]
+    assert {name: column["kind"] for name, column in told.items()} == {
+        "day": "date",
+        "clock": "identifier",
+        "price": "continuous",
+        "took": "date",
+        "word": "category",
+    }
+    assert told["day"]["min"].startswith("2026-01-01")
+    assert told["price"]["mean"] == 1.5
+    json.dumps(told, allow_nan=False)

@@ -39,6 +39,16 @@ def test_label_errors_are_red_where_the_interval_is(tmp_path: Path, rate: float,
     assert found.get("severity") == severity
 
 
+def test_models_that_are_often_wrong_themselves_raise_no_red_alert(tmp_path: Path):
+    run = bundled(tmp_path / "wine", "wine", 0.4)
+    metrics = RunFolder(run).metrics
+    metrics["audit"]["tasks"]["label"]["accuracy_out_of_sample"] = 0.59
+    RunFolder(run).add_metrics(**metrics)
+    found = alerts(run)["label-errors"]
+    assert found["severity"] == "amber"
+    assert "predict only 59 %" in found["what"]
+
+
 def test_every_alert_has_evidence_and_the_severest_come_first(digits_run: Path):
     found = to_dict(digits_run)["alerts"]
     assert {alert["section"] for alert in found} <= set(SECTIONS)

@@ -6,6 +6,8 @@ from tests.report.conftest import HOSTILE
 from labelwise import report
 from labelwise.report.data_card import md, tidy
 from labelwise.report.modules import MODULES
+from labelwise.report.page import CARD
+from labelwise.runs import write_json
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,7 @@ def test_blocks_are_one_line_apart():
 def test_the_card_has_every_module_that_is_about_the_data(run: Path):
     report.write(run)
     text = (run / "data-card.md").read_text(encoding="utf-8")
-    for name in set(MODULES) - {"findings", "data", "models", "experts", "notes"}:
+    for name in CARD:
         assert f"## {MODULES[name].title}\n" in text
     assert "Estimated share of wrong labels of digit: 5.0\u202f% (95 % bootstrap interval" in text
     assert text.count("*not given*") > 20
@@ -44,6 +46,17 @@ def test_hostile_text_stays_text(hostile_run: Path, tmp_path: Path):
     facts = report.to_dict(hostile_run)
     facts["alerts"] = [{"severity": "red", "what": text, "mitigation": text, "section": "data"} for text in HOSTILE]
     assert "<" not in report.page.render_data_card(facts)
+
+
+def test_a_part_that_cannot_be_shown_leaves_the_others(run: Path):
+    write_json(run / "columns.json", {"columns": {"a": {"mean": "much"}}})
+    write_json(run / "describe.json", {"file": 3, "tasks": []})
+    report.write(run)
+    text = (run / "data-card.md").read_text(encoding="utf-8")
+    assert f"## {MODULES['columns'].title}\n\nNot shown: " in text
+    assert f"## {MODULES['metadata'].title}\n\n*Shows:*" in text
+    assert not (run / "croissant.json").exists()
+    assert "Croissant.json: " in (run / "report.html").read_text(encoding="utf-8")
 
 
 def test_with_another_place_the_page_alone_is_written(digits_run: Path, tmp_path: Path):

@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.stats.contingency import association
 
 from labelwise.labels.kinds import CATEGORICAL, NUMERIC, codes_of, numbers_of, scalar_columns
+from labelwise.labels.pair_views import pair_view
 from labelwise.labels.table import LabelTable
 
 LEVELS = 50  # values of a category that count by themselves
@@ -16,6 +17,7 @@ LEAK = 0.95
 
 _ROWS = 10_000
 _COLUMNS = 60
+_VIEWS = 6  # pairs
 _FEWEST = 50  # rows that both columns have, for a flag
 _EACH = 5  # rows for each value of a category, for a flag: with fewer, chance alone makes high numbers
 
@@ -29,10 +31,11 @@ def associations(table: LabelTable, kinds: Mapping[str, str] | None = None, seed
     themselves, the rest as one. At most 10,000 rows (a sample) and 60 columns are looked at.
 
     Gives `{"rows", "sampled", "columns": [{"name", "kind", "label": whether it is one}], "left_out": {name: reason},
-    "matrix", "spearman", "both": [columns, columns], "flags"}`; where there is no number, it is None. `both` counts the
-    rows. A flag is `{"kind", "a", "b", "measure", "value", "n"}`: `redundant` for two feature columns beyond 0.9,
-    `leak` for a feature column and a label beyond 0.95, in size. Only pairs of 50 rows or more, and of 5 for each value
-    of a category, are flagged. `kinds` are the kinds of columns that a person gave.
+    "matrix", "spearman", "both": [columns, columns], "flags", "views"}`; where there is no number, it is None. `both`
+    counts the rows, `views` are the joint views (`pair_view`) of the six strongest pairs. A flag is `{"kind", "a", "b",
+    "measure", "value", "n"}`: `redundant` for two feature columns beyond 0.9, `leak` for a feature column and a label
+    beyond 0.95, in size. Only pairs of 50 rows or more, and of 5 for each value of a category, are flagged. `kinds` are
+    the kinds of columns that a person gave.
     """
     columns = scalar_columns(table, _ROWS, kinds, labels=True, seed=seed)
     left_out: dict[str, str] = {}
@@ -57,6 +60,10 @@ def associations(table: LabelTable, kinds: Mapping[str, str] | None = None, seed
         "matrix": _plain(pairs.matrix),
         "spearman": _plain(pairs.spearman),
         "both": pairs.both.tolist(),
+        "views": [
+            pair_view(columns.frame[a], columns.frame[b], columns.kinds[a], columns.kinds[b], seed)
+            for a, b in _strongest(measured, pairs.matrix)
+        ],
         "flags": sorted(_flags(measured, pairs), key=lambda flag: (flag["kind"], -abs(flag["value"]))),
     }
 
@@ -109,6 +116,17 @@ def correlation_ratio(codes: np.ndarray, numbers: np.ndarray) -> float:
     sums, sizes = np.bincount(group, weights=values), np.bincount(group)
     between = float(np.sum(sums[sizes > 0] ** 2 / sizes[sizes > 0]))
     return float(np.sqrt(min(1.0, between / total))) if total > 0 else np.nan
+
+
+def _strongest(columns: list[dict[str, Any]], matrix: np.ndarray) -> list[tuple[str, str]]:
+    """The pairs of the strongest association, leaving out pairs of labels."""
+    places = [
+        (a, b)
+        for a, b in zip(*np.triu_indices(len(columns), 1), strict=True)
+        if np.isfinite(matrix[a, b]) and not (columns[a]["label"] and columns[b]["label"])
+    ]
+    places.sort(key=lambda place: -abs(matrix[place]))
+    return [(columns[a]["name"], columns[b]["name"]) for a, b in places[:_VIEWS]]
 
 
 def _flags(columns: list[dict[str, Any]], pairs: _Pairs) -> list[dict[str, Any]]:

@@ -1,13 +1,12 @@
 """What kind of values a column holds, by its looks; a person may know better and say so."""
 
-import datetime
-import decimal
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from labelwise.labels.nearest import nearest
 from labelwise.labels.table import LabelTable
@@ -29,7 +28,6 @@ _FEW = 20  # different whole numbers
 _DISTINCT = 0.95  # share of different values from which text tells rows apart
 _WORDS = 5  # a text has more on average
 _DATES = 0.95  # share of values that read as ISO dates
-_DAYS = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
 
 
 class Columns(NamedTuple):
@@ -64,9 +62,20 @@ def scalar_columns(
     if len(table) > most:
         rows = np.sort(np.random.default_rng(seed).choice(len(table), most, replace=False))
     data = table.data.select([*known, *names])
-    frame = (data if len(rows) == len(table) else data.take(pa.array(rows))).to_pandas()
-    found = {name: known.get(name) or kinds.get(name) or kind_of(frame[name], len(table)) for name in frame}
+    frame: pd.DataFrame = _to_pandas(data if len(rows) == len(table) else data.take(pa.array(rows)))
+    found = {name: known.get(name) or kinds.get(name) or kind_of(frame[name], len(table)) for name in [*known, *names]}
     return Columns(frame, rows, found)
+
+
+def _to_pandas(data: pa.Table) -> pd.DataFrame:
+    """A frame of what pandas has a type for: decimals as floats, times of day as text, days as times."""
+    for at, field in enumerate(data.schema):
+        held = (
+            pa.float64() if pa.types.is_decimal(field.type) else pa.string() if pa.types.is_time(field.type) else None
+        )
+        if held is not None:
+            data = data.set_column(at, field.name, pc.cast(data.column(at), held))
+    return data.to_pandas(date_as_object=False)
 
 
 def check_kinds(table: LabelTable, kinds: Mapping[str, str]) -> None:
@@ -101,7 +110,7 @@ def kind_of(values: pd.Series, n: int) -> str:
         return "discrete" if whole and different <= _FEW else "continuous"
     words = held.astype(str)
     distinct = words.drop_duplicates()
-    if held.map(type).isin(_DAYS).all() or _are_dates(distinct):
+    if _are_dates(distinct):
         return "date"
     if words.str.count(r"\S+").mean() > _WORDS:
         return "text"
@@ -110,7 +119,7 @@ def kind_of(values: pd.Series, n: int) -> str:
 
 def _as_numbers(held: pd.Series) -> pd.Series | None:
     """The finite values as floats, None if these are no numbers."""
-    if pd.api.types.is_numeric_dtype(held) or held.map(lambda value: isinstance(value, decimal.Decimal)).all():
+    if pd.api.types.is_numeric_dtype(held):
         numbers = held.astype(float)
         return numbers[np.isfinite(numbers)]
     return None

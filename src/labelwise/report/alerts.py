@@ -8,6 +8,7 @@ from labelwise.report.plain import clip
 
 ERRORS = 0.05  # estimated share of wrong labels, at the low end of its interval, that is red
 SOME_ERRORS = 0.01
+WEAK = 0.7  # accuracy of the models below which their errors may pass for those of the labels
 MISSING = 0.05  # share of a column or task
 SKEWNESS = 2.0
 IMBALANCE = 100
@@ -35,8 +36,14 @@ def _about_labels(facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for task, told in ((facts["metrics"].get("audit") or {}).get("tasks") or {}).items():
         rate, interval = told.get("estimated_error_rate"), told.get("estimated_error_interval")
         if rate is not None and rate >= SOME_ERRORS:
-            severity = "red" if (interval[0] if interval else rate) >= ERRORS else "amber"
+            accuracy = told.get("accuracy_out_of_sample", 1.0)
+            sure = accuracy >= WEAK and (interval[0] if interval else rate) >= ERRORS
+            severity = "red" if sure else "amber"
             what = f"About {100 * rate:.1f} % of the labels of {task} are probably wrong."
+            if accuracy < WEAK:
+                what += (
+                    f" The models predict only {100 * accuracy:.0f} % of the labels, so this may tell of them instead."
+                )
             yield _alert("label-errors", severity, what, "findings", "Look through the findings, and correct or drop.")
     kinds = {kind: told["examples"] for kind, told in ((facts["findings"] or {}).get("kinds") or {}).items()}
     if kinds.get("taxonomy"):
@@ -63,7 +70,8 @@ def _about_labels(facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
         "rare_class": ("grey", "Classes of fewer than ten rows", "Collect more, merge or leave out."),
     }
     for kind, (severity, what, mitigation) in rules.items():
-        subjects = [issue["subject"] for issue in issues if issue["kind"] == kind]
+        found = [issue for issue in issues if issue["kind"] == kind]
+        subjects = [f"{issue['rows']:,} rows" if kind == "repeated" else issue["subject"] for issue in found]
         if subjects:
             yield _alert(kind.replace("_", "-"), severity, f"{what}: {_named(subjects)}.", "data", mitigation)
     for task in (facts["data"] or {}).get("tasks", []):

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from labelwise.report.charts import QUIET, WIDTH, axis_label, cells, finish, named_axis, strength
 from labelwise.report.plain import clip
 
+SIDE = 250  # pixels of a joint view
 WRITTEN = 16  # columns whose cells still hold a number
 
 
@@ -69,7 +70,76 @@ def densities(histogram: Mapping[str, Sequence[float]], threshold: float, name: 
         y2=alt.datum(0),
         description="what:N",
     )
-    mark = alt.Chart(alt.InlineData(values=[{"low": threshold}])).mark_rule(color="var(--second)", strokeDash=[4, 3])
+    mark = alt.Chart(alt.InlineData(values=[{"low": threshold}])).mark_rule(
+        color="var(--second)", strokeDash=[4, 3], aria=False
+    )
     label = f"Log density of {sum(histogram['counts']):,} rows, from {edges[0]:.4g} to {edges[-1]:.4g}; below "
     label += f"{threshold:.4g} a row is called unusual."
     return finish((bars + mark.encode(x="low:Q")).properties(width=WIDTH, height=150), name, label)
+
+
+def joint_view(view: Mapping[str, Any], name: str) -> Markup:
+    """Two columns together: points of two numbers, ranges of a number by category, or counts of two categories."""
+    drawn: Any = {"points": _points, "ranges": _ranges, "counts": _counts}[view["form"]](view)
+    what = {"points": "Points", "ranges": "Ranges of the second by the first", "counts": "Counts"}[view["form"]]
+    return finish(drawn, name, f"{what}: {clip(view['a'], 80)} and {clip(view['b'], 80)}.")
+
+
+def _points(view: Mapping[str, Any]) -> Any:
+    values = [{"x": x, "y": y} for x, y in zip(view["x"], view["y"], strict=True)]
+    scale, axis = alt.Scale(zero=False), alt.Axis(tickCount=5, format=".6~g", **QUIET)
+    base = alt.Chart(alt.InlineData(values=values)).mark_point(
+        filled=True, size=28, opacity=0.45, color="var(--accent)", aria=False
+    )
+    return base.encode(
+        x=alt.X("x:Q", title=clip(view["a"], 40), scale=scale, axis=axis),
+        y=alt.Y("y:Q", title=clip(view["b"], 40), scale=scale, axis=axis),
+    ).properties(width=SIDE, height=SIDE)
+
+
+def _ranges(view: Mapping[str, Any]) -> Any:
+    names = [axis_label(level["level"], at) for at, level in enumerate(view["levels"])]
+    values = [
+        {
+            "level": at,
+            "n": level["n"],
+            **dict(zip(("low", "lower", "middle", "upper", "high"), level["quantiles"], strict=True)),
+        }
+        for at, level in enumerate(view["levels"])
+    ]
+    for at, value in enumerate(values):
+        value["what"] = f"{names[at]}: half of {value['n']:,} rows from {value['lower']:.4g} to {value['upper']:.4g}"
+    base = alt.Chart(alt.InlineData(values=values)).encode(y=alt.Y("level:O", title=None, axis=named_axis(names)))
+    axis = alt.Axis(tickCount=5, format=".6~g", **QUIET)
+    x = alt.X("low:Q", title=clip(view["b"], 40), scale=alt.Scale(zero=False), axis=axis)
+    whole = base.mark_rule(color="var(--muted)", aria=False).encode(x=x, x2="high:Q")
+    half = base.mark_bar(color="var(--accent)", opacity=0.55, height={"band": 0.6}).encode(
+        x=alt.X("lower:Q"), x2="upper:Q", description="what:N"
+    )
+    middle = base.mark_tick(color="var(--ink)", thickness=2, aria=False, height={"band": 0.6}).encode(
+        x=alt.X("middle:Q")
+    )
+    return (whole + half + middle).properties(width=SIDE, height=max(60, 26 * len(values)))
+
+
+def _counts(view: Mapping[str, Any]) -> Any:
+    rows, columns = ([axis_label(each, at) for at, each in enumerate(view[key])] for key in ("rows", "columns"))
+    top = max(max(row) for row in view["counts"])
+    values = [
+        {"row": a, "column": b, "n": n, "strength": strength(n / top), "what": f"{rows[a]} and {columns[b]}: {n:,}"}
+        for a, row in enumerate(view["counts"])
+        for b, n in enumerate(row)
+        if n
+    ]
+    base = alt.Chart(alt.InlineData(values=values)).encode(
+        x=alt.X(
+            "column:O",
+            title=clip(view["b"], 40),
+            scale=alt.Scale(domain=list(range(len(columns)))),
+            axis=named_axis(columns, labelAngle=-90, labelLimit=100),
+        ),
+        y=alt.Y(
+            "row:O", title=clip(view["a"], 40), scale=alt.Scale(domain=list(range(len(rows)))), axis=named_axis(rows)
+        ),
+    )
+    return cells(base, "n:Q", 34).properties(width=38 * len(columns), height=28 * len(rows))

@@ -16,7 +16,7 @@ def association_facts(path: Path) -> dict[str, Any]:
 
     Raises `Missing` without the file, and `ValueError` if it is broken.
     """
-    value = _object(path, ("columns", "matrix", "spearman", "both", "flags", "left_out", "rows", "sampled"))
+    value = _object(path, ("columns", "matrix", "spearman", "both", "flags", "left_out", "rows", "sampled", "views"))
     size = len(value["columns"])
     for key in ("matrix", "spearman", "both"):
         if len(value[key]) != size or any(len(row) != size for row in value[key]):

@@ -82,7 +82,7 @@ def to_croissant(facts: dict[str, Any], title: str) -> dict[str, Any]:
 
 def _described(facts: dict[str, Any], title: str) -> str:
     data = facts["data"] or {}
-    tasks = ", ".join(f"{task['name']} ({task['classes']:,} classes)" for task in data.get("tasks", []))
+    tasks = ", ".join(f"{task['name']} ({task.get('classes') or 0:,} classes)" for task in data.get("tasks", []))
     return f"{title}: {data.get('rows') or 0:,} rows" + (f" with labels {tasks}." if tasks else ".")
 
 

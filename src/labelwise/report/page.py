@@ -41,6 +41,7 @@ SECTIONS = (
     "variables",
     "notes",
 )
+CARD = ("glance", "uses", "columns", "associations", "unusual", "reference", "metadata", "provenance", "variables")
 FIRST_PAGE = 24  # findings that show without script, and on each page with it
 TABLE_ROWS = 200  # rows of a table behind a chart
 
@@ -56,12 +57,15 @@ def write(run: str | os.PathLike[str], out: str | os.PathLike[str] | None = None
     """
     folder = RunFolder(run)
     facts = to_dict(run, seed)
-    path = folder / REPORT if out is None else Path(out)
-    write_text(path, render(facts))
-    if out is None:
-        write_text(folder / DATA_CARD, render_data_card(facts))
-        write_json(folder / CROISSANT, to_croissant(facts, title(facts)))
-    return path
+    if out is not None:
+        write_text(out, render(facts))
+        return Path(out)
+    description = attempt(facts["not_shown"], CROISSANT, lambda: to_croissant(facts, title(facts)))
+    if description is not None:
+        write_json(folder / CROISSANT, description)
+    write_text(folder / DATA_CARD, render_data_card(facts))
+    write_text(folder / REPORT, render(facts))
+    return folder / REPORT
 
 
 def render(facts: dict[str, Any]) -> str:
@@ -92,9 +96,14 @@ def render(facts: dict[str, Any]) -> str:
 
 
 def render_data_card(facts: dict[str, Any]) -> str:
-    """The same facts in Markdown."""
+    """The same facts in Markdown; of a part that cannot be shown, the reason."""
     template = _environment().get_template("data-card.md.j2")
-    return tidy(template.render(facts=facts, title=title(facts), version=labelwise.__version__))
+    parts = [f"# {md(title(facts))}"]
+    for name in CARD:
+        failed: list[dict[str, Any]] = []
+        shown = attempt(failed, name, partial(template.render, facts=facts, part=name))
+        parts.append(f"## {MODULES[name].title}\n\nNot shown: {md(failed[0]['why'])}" if shown is None else shown)
+    return tidy("\n\n".join([*parts, f"Made by labelwise {labelwise.__version__}."]))
 
 
 def title(facts: dict[str, Any]) -> str:
