@@ -175,5 +175,5 @@ def test_what_people_say_is_checked_before_anything_is_read(labelwise, tmp_path)
     assert "\n" not in complaint
     (tmp_path / "about.yaml").write_text("variables: {petal: How long}")
     done = labelwise("audit", "iris", "--about", "about.yaml", code=1)
-    assert "no column 'petal'; did you mean 'petal width (cm)'" in done.stderr
+    assert done.stderr.startswith("error: about.yaml: variables names no column: iris has no column 'petal' (columns:")
     assert labelwise("audit", "iris", "--about", "none.yaml", code=1).stderr.startswith("error: [Errno 2]")

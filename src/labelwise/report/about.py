@@ -105,8 +105,12 @@ def kinds_of(facts: Mapping[str, Any], table: LabelTable) -> dict[str, str]:
 
     Raises `ValueError` if `variables` or `reference` name a column that the table does not have.
     """
-    for name in (*facts["variables"], *facts["reference"]):
-        table.check_column(name)
+    for section in ("variables", "reference"):
+        for name in facts[section]:
+            try:
+                table.check_column(name)
+            except ValueError as error:
+                raise ValueError(f"{ABOUT}: {section} names no column: {error}") from None
     return {name: told["kind"] for name, told in facts["variables"].items() if told["kind"]}
 
 
