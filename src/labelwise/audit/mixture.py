@@ -26,7 +26,7 @@ class Mixture(NamedTuple):
     means: np.ndarray
     variances: np.ndarray
     shares: list[np.ndarray]
-    objective: list[float]
+    objective: Sequence[float] = ()
 
     def components(self, numbers: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """log p(component, known cells) of each row, [n, K], for `numbers` [n, p] and `codes` [n, q] as in `fit`."""
@@ -81,13 +81,13 @@ def fit_mixture(
     belongs = _beginning(numbers, codes, levels, components, seed)
     objective: list[float] = []
     while True:
-        fitted = _maximise(numbers, codes, levels, belongs, objective)
+        fitted = _maximise(numbers, codes, levels, belongs)
         joint = fitted.components(numbers, codes)
         total = logsumexp(joint, axis=1, keepdims=True)
         prior = PSEUDO * sum(float(np.log(shares).sum()) for shares in fitted.shares)
         objective.append(float(total.sum()) + prior)
         if len(objective) == _STEPS or (len(objective) > 1 and objective[-1] - objective[-2] < _GAIN * len(numbers)):
-            return fitted
+            return fitted._replace(objective=objective)
         belongs = np.exp(joint - total)
 
 
@@ -100,9 +100,7 @@ def _beginning(numbers: np.ndarray, codes: np.ndarray, levels: Sequence[int], co
     return (found[:, None] == np.arange(components)).astype(float)
 
 
-def _maximise(
-    numbers: np.ndarray, codes: np.ndarray, levels: Sequence[int], belongs: np.ndarray, objective: list[float]
-) -> Mixture:
+def _maximise(numbers: np.ndarray, codes: np.ndarray, levels: Sequence[int], belongs: np.ndarray) -> Mixture:
     known = np.isfinite(numbers)
     held = np.where(known, numbers, 0.0)
     mass = np.maximum(belongs.T @ known, 1e-300)
@@ -115,4 +113,4 @@ def _maximise(
         counts = np.stack([np.bincount(codes[seen, at], each[seen], number) for each in belongs.T]) + PSEUDO
         shares.append(counts / counts.sum(axis=1, keepdims=True))
     weights = np.maximum(belongs.mean(axis=0), 1e-300)
-    return Mixture(weights / weights.sum(), means, variances, shares, objective)
+    return Mixture(weights / weights.sum(), means, variances, shares)

@@ -70,7 +70,8 @@ def unusual_rows(table: LabelTable, kinds: Mapping[str, str] | None = None, seed
     usual = np.nanmedian(mixture.surprise(numbers[fitted_on], codes[fitted_on]), axis=0)
     surprise = mixture.surprise(numbers[lowest], codes[lowest]) - usual
     counts, edges = np.histogram(density, _BINS)
-    ids = table.ids
+    rows = columns.rows[lowest]
+    ids = rows.astype(str) if table.id is None else table.select(rows).ids
     return {
         "rows": len(numbers),
         "sampled": len(numbers) < len(table),
@@ -83,12 +84,12 @@ def unusual_rows(table: LabelTable, kinds: Mapping[str, str] | None = None, seed
         "histogram": {"counts": counts.tolist(), "edges": edges.tolist()},
         "lowest": [
             {
-                "row": int(columns.rows[at]),
-                "id": str(ids[columns.rows[at]]),
+                "row": int(row),
+                "id": str(name),
                 "log_density": float(density[at]),
                 "cells": _cells(columns.frame.iloc[at], numeric + other, told),
             }
-            for at, told in zip(lowest, surprise, strict=True)
+            for at, row, name, told in zip(lowest, rows, ids, surprise, strict=True)
         ],
     }
 
