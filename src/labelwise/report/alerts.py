@@ -67,6 +67,7 @@ def _about_labels(facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "Look at them; collect more of them.",
         ),
         "annotator": ("amber", "Annotators who differ from the others", "Ask them; weigh their answers less."),
+        "new_class": ("grey", "Classes that may hold another", "Look whether they are two."),
         "rare_class": ("grey", "Classes of fewer than ten rows", "Collect more, merge or leave out."),
     }
     for kind, (severity, what, mitigation) in rules.items():
