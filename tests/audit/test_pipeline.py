@@ -16,6 +16,7 @@ from labelwise.labels import LabelTable, Task, bundled, plant, read
 from labelwise.runs import RunFolder, read_json
 
 FILES = {
+    "associations.json",
     "columns.json",
     "config.yaml",
     "data_issues.json",
@@ -26,6 +27,7 @@ FILES = {
     "metrics.json",
     "notes.json",
     "probabilities",
+    "unusual.json",
 }
 
 
@@ -78,9 +80,35 @@ def test_everything_is_found_and_written():
     measured = read_json(run / "metrics.json")["audit"]
     assert measured["flagged"] == findings["example"].nunique()
     assert measured["by_kind"] == findings["kind"].value_counts().to_dict()
-    assert set(measured["tasks"]["fine"]) == {"flagged", "estimated_error_rate", "accuracy_out_of_sample"}
+    fine = measured["tasks"]["fine"]
+    assert set(fine) == {
+        "flagged",
+        "estimated_error_rate",
+        "estimated_error_interval",
+        "accuracy_out_of_sample",
+    }
+    low, high = fine["estimated_error_interval"]
+    assert low <= fine["estimated_error_rate"] <= high
     assert read_json(run / "describe.json")["rows"] == 120
     assert read_json(run / "notes.json") == []
+
+
+def test_kinds_that_a_person_gave_change_the_statistics():
+    table = make()
+    table = LabelTable(table.data.append_column("zip", pa.array([8000 + i % 7 for i in range(120)])), table.tasks)
+    run = audit(table).run
+    assert read_json(run / "columns.json")["columns"]["zip"]["kind"] == "discrete"
+    told = audit(table, kinds={"zip": "identifier"}).run
+    assert told != run
+    assert read_json(told / "columns.json")["columns"]["zip"]["kind"] == "identifier"
+    assert read_json(told / "associations.json")["left_out"]["zip"] == "it holds identifier values"
+    with pytest.raises(ValueError, match="no column 'zap'"):
+        audit(table, kinds={"zap": "identifier"})
+
+
+def test_a_table_too_small_to_model_says_so():
+    run = audit(make(30)).run
+    assert read_json(run / "unusual.json")["why_not"].startswith("a model of the rows needs 50 rows")
 
 
 def test_a_finished_run_is_read_back():

@@ -163,3 +163,17 @@ def test_quiet_commands_say_nothing_of_the_pictures_they_read(labelwise, tmp_pat
     assert labelwise("audit", *words).stderr == ""
     words = ("run", "--method", "cross-entropy", "--set", "epochs=1", "--json")
     assert labelwise("fit", *words).stderr == ""
+
+
+def test_what_people_say_is_checked_before_anything_is_read(labelwise, tmp_path):
+    (tmp_path / "about.yaml").write_text("metadata: {licens: MIT}")
+    done = labelwise("audit", "nowhere.csv", "--about", "about.yaml", code=1)
+    complaint = done.stderr.strip()
+    assert complaint.startswith(
+        "error: about.yaml: metadata has no field 'licens'; did you mean 'licence'? (fields: title,"
+    )
+    assert "\n" not in complaint
+    (tmp_path / "about.yaml").write_text("variables: {petal: How long}")
+    done = labelwise("audit", "iris", "--about", "about.yaml", code=1)
+    assert done.stderr.startswith("error: about.yaml: variables names no column: iris has no column 'petal' (columns:")
+    assert labelwise("audit", "iris", "--about", "none.yaml", code=1).stderr.startswith("error: [Errno 2]")

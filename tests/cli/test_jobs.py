@@ -80,6 +80,21 @@ def test_labels_only(labelwise, tmp_path, irises):
     assert found["audit"]["flagged"] == 0
 
 
+def test_what_people_say_goes_into_page_card_and_croissant(labelwise, tmp_path, irises):
+    told = "metadata: {title: Irises of Gaspé, licence: CC0-1.0}\nvariables: {petal_width: {kind: category}}\n"
+    (tmp_path / "irises.yaml").write_text(told, encoding="utf-8")
+    command = ("audit", "irises.csv", "--label", "species", "--labels-only", "--about", "irises.yaml", "--out", "run")
+    labelwise(*command)
+    run = tmp_path / "run"
+    assert (run / "about.yaml").read_text(encoding="utf-8") == told
+    assert "<h1><bdi>Irises of Gaspé</bdi></h1>" in (run / "report.html").read_text(encoding="utf-8")
+    assert (run / "data-card.md").read_text(encoding="utf-8").startswith("# Irises of Gaspé\n")
+    croissant = json.loads((run / "croissant.json").read_text(encoding="utf-8"))
+    assert croissant["license"] == "CC0-1.0"
+    assert croissant["distribution"][0]["name"] == "irises.csv"
+    assert json.loads((run / "columns.json").read_text())["columns"]["petal_width"]["kind"] == "category"
+
+
 def test_methods_are_listed_and_explained(labelwise):
     names = [each["name"] for each in result(labelwise("methods", "--json"))["methods"]]
     assert {"cross-entropy", "dselect-k"} <= set(names)

@@ -1,3 +1,6 @@
+import datetime
+import decimal
+import hashlib
 import json
 
 import numpy as np
@@ -6,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from labelwise.labels import LabelTable, Task, column_statistics, describe, read
+from labelwise.labels.facts import file_facts
 
 
 def test_facts_of_a_small_table():
@@ -92,3 +96,52 @@ def test_many_columns_and_many_rows():
 
 def test_no_columns_to_speak_of():
     assert column_statistics(LabelTable(pa.table({"b": [b"x"]})))["columns"] == {}
+
+
+def test_shape_of_columns_is_that_of_pandas():
+    generator = np.random.default_rng(0)
+    skewed = np.round(generator.lognormal(size=200), 3)
+    skewed[:20] = 0
+    skewed[20:30] = np.nan
+    words = ["a"] * 120 + ["b"] * 75 + ["c"] * 5
+    statistics = column_statistics(read(pd.DataFrame({"x": skewed, "word": words, "y": list("pq") * 100}), "y"))
+    column, series = statistics["columns"]["x"], pd.Series(skewed).dropna()
+    assert column["kind"] == "continuous"
+    assert column["skewness"] == pytest.approx(series.skew())
+    assert column["zeros"] == pytest.approx((series == 0).mean())
+    low, high = series.quantile(0.25), series.quantile(0.75)
+    assert column["outliers"] == pytest.approx((~series.between(2.5 * low - 1.5 * high, 2.5 * high - 1.5 * low)).mean())
+    word = statistics["columns"]["word"]
+    assert word["kind"] == "category"
+    assert word["entropy"] == pytest.approx(-sum(p * np.log(p) for p in (0.6, 0.375, 0.025)))
+    assert word["rare"] == pytest.approx(0.025)
+
+
+def test_a_file_is_known_by_its_bytes(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"x\n1\n")
+    assert file_facts(str(path)) == {"name": "a.csv", "bytes": 4, "sha256": hashlib.sha256(b"x\n1\n").hexdigest()}
+    assert file_facts("digits") is None
+    assert file_facts(str(tmp_path)) is None
+
+
+def test_days_times_decimals_and_durations_are_described():
+    days = [datetime.date(2026, 1, day) for day in range(1, 7)]
+    columns = {
+        "day": pa.array(days),
+        "clock": pa.array([datetime.time(8, minute) for minute in range(6)]),
+        "price": pa.array([decimal.Decimal("1.5"), None] * 3),
+        "took": pa.array([datetime.timedelta(seconds=at) for at in range(6)]),
+        "word": pa.array(list("aabbcc")).dictionary_encode(),
+    }
+    told = column_statistics(LabelTable(pa.table(columns)))["columns"]
+    assert {name: column["kind"] for name, column in told.items()} == {
+        "day": "date",
+        "clock": "identifier",
+        "price": "continuous",
+        "took": "date",
+        "word": "category",
+    }
+    assert told["day"]["min"].startswith("2026-01-01")
+    assert told["price"]["mean"] == 1.5
+    json.dumps(told, allow_nan=False)

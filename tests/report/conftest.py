@@ -16,7 +16,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
 from labelwise import report
-from labelwise.labels import LabelTable, Task, column_statistics, describe, read
+from labelwise.audit.table_facts import write_table_facts
+from labelwise.labels import LabelTable, Task, read
 from labelwise.metrics import classification_scores
 from labelwise.runs import RunFolder, write_json
 
@@ -27,6 +28,10 @@ HOSTILE = (
     "' onmouseover='alert(1)",
     "{{ 7 * 191 }}",
     "\u202eright to left",
+)
+
+NOTHING = pd.DataFrame(columns=["example", "task", "kind", "score", "given", "suggested", "why"]).astype(
+    {"example": int, "score": float}
 )
 
 
@@ -45,8 +50,7 @@ def write_audit(
     labels = table.data.select([name for name in (table.group, table.split) if name] + names).to_pandas()
     labels.insert(0, "id", table.ids)
     labels.to_parquet(folder / "labels.parquet")
-    write_json(folder / "describe.json", describe(table))
-    write_json(folder / "columns.json", column_statistics(table))
+    write_table_facts(run, table, None, 0)
     write_json(folder / "notes.json", list(notes))
     write_json(folder / "data_issues.json", list(issues))
     findings.assign(id=table.ids[findings["example"]] if len(findings) else []).to_parquet(folder / "issues.parquet")
@@ -55,7 +59,14 @@ def write_audit(
     for task, values in (probabilities or {}).items():
         (folder / "probabilities").mkdir(exist_ok=True)
         np.save(folder / "probabilities" / f"{task}.npy", values.astype(np.float32))
-    rates = {name: {"flagged": int((findings["task"] == name).sum()), "estimated_error_rate": 0.05} for name in names}
+    rates = {
+        name: {
+            "flagged": int((findings["task"] == name).sum()),
+            "estimated_error_rate": 0.05,
+            "estimated_error_interval": [0.04, 0.06],
+        }
+        for name in names
+    }
     run.add_metrics(audit={"by_kind": findings["kind"].value_counts().to_dict(), "tasks": rates})
     return folder
 

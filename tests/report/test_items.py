@@ -82,11 +82,11 @@ def test_an_example_without_item_has_none(tmp_path: Path):
     assert items_of(write(tmp_path, [(0, "text", b"a")]), [1, 0, 0]) == [None, *[{"kind": "text", "text": "a"}] * 2]
 
 
-def test_the_budget_counts_every_time_that_an_item_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(items, "BUDGET", 25)
-    folder = write(tmp_path, [(0, "text", b"x" * 10), (1, "text", b"y" * 3)])
-    kinds = [item["kind"] for item in items_of(folder, [0, 0, 0, 1])]
-    assert kinds == ["text", "text", "none", "text"]
+def test_the_budget_counts_every_item_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(items, "BUDGET", 15)
+    folder = write(tmp_path, [(0, "text", b"x" * 10), (1, "text", b"y" * 8), (2, "text", b"z" * 3)])
+    kinds = [item["kind"] for item in items_of(folder, [0, 0, 0, 1, 0, 2, 1])]
+    assert kinds == ["text", "text", "text", "none", "text", "text", "none"]
 
 
 def test_a_missing_and_a_broken_file_are_told_apart(tmp_path: Path):

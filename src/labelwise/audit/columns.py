@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from labelwise.labels import LabelTable
-from labelwise.labels.facts import is_scalar
+from labelwise.labels.kinds import is_scalar
 
 
 class Coded(NamedTuple):

@@ -26,10 +26,12 @@ from labelwise.audit.items import MOST, write_items
 from labelwise.audit.near_duplicates import FEWEST_ROWS, MOST_ROWS, NO_PAIRS, near_duplicate_findings, near_duplicates
 from labelwise.audit.probabilities import given_features, given_probabilities, warn_if_in_sample
 from labelwise.audit.repeats import repeat_issues
+from labelwise.audit.table_facts import write_table_facts
 from labelwise.audit.taxonomy import taxonomy_findings
 from labelwise.audit.unreadable import blank_pictures
 from labelwise.audit.wrong_labels import label_findings, label_metrics, wrong_labels
-from labelwise.labels import LabelTable, column_statistics, describe
+from labelwise.labels import LabelTable
+from labelwise.labels.kinds import check_kinds
 from labelwise.runs import RunFolder, file_stem, free_name, short_hash, write_json, writing
 
 _WEAK = 0.7  # accuracy of models out of sample
@@ -57,6 +59,7 @@ def run_audit(
     jobs: int | None = None,
     labels_only: bool = False,
     annotators: Sequence[str] = (),
+    kinds: Mapping[str, str] | None = None,
     quiet: bool = False,
     settings: Mapping[str, Any] | None = None,
 ) -> Audit:
@@ -69,19 +72,21 @@ def run_audit(
     classes], of several tasks a dictionary. From these come findings of wrong labels, contradictions between linked
     tasks, duplicates with differing labels, outliers, and unreadable examples; and in `data_issues.json` what is wrong
     with classes, columns and groups (`labelwise.audit.DataIssue`). `annotators` names the tasks that are answers of
-    several people to one question; these are compared. What cannot be looked for is told in `notes.json`. With
-    `labels_only` nothing is looked for that needs features.
+    several people to one question; these are compared. `kinds` says of columns what they hold where their looks deceive
+    (`labels.kinds.KINDS`: {"zip": "identifier"}); their statistics go by it. What cannot be looked for is told in
+    `notes.json`. With `labels_only` nothing is looked for that needs features.
 
     `run` defaults to runs/NAME-HASH, of the source and of all that matters, so that the same call goes on where a
     stopped one was, and reads the result of a finished one. `settings` are further facts for the run's `config.yaml`.
 
-    Raises `ValueError` if there is nothing to learn (no labels, one class), for unfit probabilities or embeddings, and
-    if `run` holds a run of other data or settings; `OSError`, naming the file, if the disk is full.
+    Raises `ValueError` if there is nothing to learn (no labels, one class), for unfit probabilities, embeddings or
+    kinds, and if `run` holds a run of other data or settings; `OSError`, naming the file, if the disk is full.
     """
     if not table.tasks:
         raise ValueError(f"{table.source} has no task; name the columns that hold labels")
     if len(table) == 0:
         raise ValueError(f"{table.source} has no rows")
+    check_kinds(table, kinds or {})
     given = {} if probabilities is None else given_probabilities(table, probabilities)
     features = None if embeddings is None else given_features(table, embeddings)
     answers = answers_of(table, annotators) if annotators else None
@@ -105,6 +110,7 @@ def run_audit(
         "probabilities": _named(probabilities),
         "embeddings": _named(embeddings),
         "content": short_hash(table.fingerprint(table.data.column_names), joblib.hash((given, features))),
+        **({"kinds": dict(kinds)} if kinds else {}),
         **(settings or {}),
     }
     stem = Path(table.source).name.split(".")[0] or "table"
@@ -116,8 +122,7 @@ def run_audit(
         return Audit(findings.read(folder / runs.ISSUES), folder.path)
 
     notes: list[str] = []
-    write_json(folder / "describe.json", describe(table))
-    write_json(folder / "columns.json", column_statistics(table))
+    write_table_facts(folder, table, kinds, seed)
     _write_labels(folder / runs.LABELS, table)
 
     tasks = _auditable(table, notes, labels_only)

@@ -1,11 +1,12 @@
 """Wrong labels: what confident learning and the vote of several models say together."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from labelwise.audit.confident import confident_joint
+from labelwise.audit.error_rate import error_rate_interval
 from labelwise.audit.filters import find_label_issues
 from labelwise.audit.findings import Finding
 from labelwise.audit.quality import label_quality
@@ -84,12 +85,14 @@ def label_findings(task: Task, labels: np.ndarray, verdict: Verdict) -> Iterator
         yield Finding(int(row), task.name, "label", float(1 - quality[row]), task.classes[labels[row]], suggested, why)
 
 
-def label_metrics(labels: np.ndarray, verdict: Verdict) -> dict[str, float | int]:
-    """Figures of a task: flagged labels, estimated share of wrong ones, share that the models predict."""
+def label_metrics(labels: np.ndarray, verdict: Verdict) -> dict[str, Any]:
+    """Figures of a task: flagged labels, estimated share of wrong ones with its 95 % interval, share that the models
+    predict."""
     labelled = labels >= 0
     joint = confident_joint(labels, verdict.probability, sparse=True)
     return {
         "flagged": int(verdict.flags.sum()),
         "estimated_error_rate": float(1 - joint.trace() / joint.sum()),
+        "estimated_error_interval": list(error_rate_interval(labels, verdict.probability)),
         "accuracy_out_of_sample": float((verdict.probability.argmax(axis=1) == labels)[labelled].mean()),
     }

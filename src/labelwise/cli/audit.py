@@ -32,6 +32,12 @@ def audit(
         list[str] | None,
         typer.Option("--annotator", metavar="LABEL", help="A label that is one person's answer; name two or more."),
     ] = None,
+    about: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What only people know of the data (YAML), for the report; see docs/report.md."
+        ),
+    ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-fitting.")] = 10,
     repeats: Annotated[int, typer.Option(min=1, help="Times the cross-fitting is repeated with other folds.")] = 1,
     model: Annotated[
@@ -52,9 +58,10 @@ def audit(
     import labelwise
     from labelwise import report
     from labelwise.audit import run_audit
-    from labelwise.runs import RunFolder
+    from labelwise.runs import RunFolder, write_text
 
     links = common.parents(parent)
+    told = report.read_about(about) if about is not None else None  # before minutes of work, so that errors come now
     table = labelwise.read(source, label or (), group, split, id, links, quiet=quiet or json)
     run = run_audit(
         table,
@@ -64,6 +71,7 @@ def audit(
         embeddings=embeddings,
         labels_only=labels_only,
         annotators=annotator or (),
+        kinds=told and report.kinds_of(told, table),
         folds=folds,
         repeats=repeats,
         text=text,
@@ -71,6 +79,8 @@ def audit(
         seed=seed,
         quiet=quiet or json,
     ).run
+    if about is not None:
+        write_text(run / report.ABOUT, about.read_text(encoding="utf-8"))
     page = report.write(run)
     measured = RunFolder(run).metrics["audit"]
     facts = labelwise.labels.describe(table)

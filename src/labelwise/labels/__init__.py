@@ -1,5 +1,6 @@
 """What a label is: tasks, tables of labels, readers, splits, planted noise."""
 
+from labelwise.labels.associations import associations
 from labelwise.labels.data import data_path, fetch_data, known_data
 from labelwise.labels.facts import column_statistics, describe
 from labelwise.labels.nesting import contradictions, find_parents
@@ -12,6 +13,7 @@ from labelwise.labels.task import Task
 __all__ = [
     "LabelTable",
     "Task",
+    "associations",
     "bundled",
     "column_statistics",
     "contradictions",

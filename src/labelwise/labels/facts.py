@@ -1,12 +1,16 @@
 """What there is to say of a label table, as plain dictionaries."""
 
+import hashlib
 import json
 import warnings
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import pandas as pd
 
+from labelwise.labels.kinds import CATEGORICAL, NUMERIC, numbers_of, scalar_columns
 from labelwise.labels.table import LabelTable
 from labelwise.labels.task import Task
 
@@ -47,48 +51,67 @@ def _describe_task(table: LabelTable, task: Task) -> dict[str, Any]:
     }
 
 
-def column_statistics(table: LabelTable) -> dict[str, Any]:
+def column_statistics(table: LabelTable, kinds: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Statistics of the feature columns that hold one number, word, date or truth value a row, by skrub.
 
-    `{"rows": rows looked at, "sampled": whether these are a sample, "columns": {name: statistics}}`.
+    `{"rows": rows looked at, "sampled": whether these are a sample, "repeated": how many of them equal an earlier one
+    in all features, None if not all of these are such columns, "columns": {name: statistics}}`. To skrub's are
+    added the `kind` of the column (as in `kinds`, else by its looks: `labels.kinds.KINDS`); of numbers the `skewness`
+    and the shares of `zeros` and of `outliers` (beyond 1.5 interquartile ranges from the quartiles); of categories the
+    `entropy` in nats and the share of rows with `rare` values (of fewer than ten rows). What is missing or infinite
+    counts in none of these.
     """
     import skrub
 
-    features = table.features
-    scalar = [field.name for field in features.schema if is_scalar(field.type)]
-    if table.media is not None and table.media[1] == "text":
-        scalar = [name for name in scalar if name != table.media[0]]
-    data = features.select(scalar)
-    sampled = len(data) > _SAMPLE
-    if sampled:
-        rows = np.sort(np.random.default_rng(0).choice(len(data), _SAMPLE, replace=False))
-        data = data.take(pa.array(rows))
-    if not scalar or not len(data):
-        return {"rows": len(data), "sampled": sampled, "columns": {}}
+    columns = scalar_columns(table, _SAMPLE, kinds)
+    facts: dict[str, Any] = {"rows": len(columns.rows), "sampled": len(columns.rows) < len(table)}
+    whole = bool(columns.kinds) and len(columns.kinds) == len(table.feature_names)
+    facts |= {"repeated": int(columns.frame.duplicated().sum()) if whole else None, "columns": {}}
+    if not len(columns.frame) or not columns.kinds:
+        return facts
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # infinite numbers have no deviation; it is null below
-        report = skrub.TableReport(data.to_pandas(), plot_distributions=False, compute_associations=False, verbose=0)
-        facts = json.loads(report.json(), parse_constant=lambda _: None)
-    columns = {}
-    for column in facts["columns"]:
+        report = skrub.TableReport(columns.frame, plot_distributions=False, compute_associations=False, verbose=0)
+        told = json.loads(report.json(), parse_constant=lambda _: None)
+    for column in told["columns"]:
         name = column.pop("name")
         for useless in ("position", "idx", "plot_names"):
             column.pop(useless, None)
-        columns[name] = column
-    return {"rows": len(data), "sampled": sampled, "columns": columns}
+        kind = columns.kinds[name]
+        facts["columns"][name] = column | {"kind": kind} | _shape(columns.frame[name], kind)
+    return facts
 
 
-def is_scalar(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds one number, word, date or truth value a row."""
-    tests = (
-        pa.types.is_null,
-        pa.types.is_integer,
-        pa.types.is_floating,
-        pa.types.is_boolean,
-        pa.types.is_string,
-        pa.types.is_large_string,
-        pa.types.is_dictionary,
-        pa.types.is_temporal,
-        pa.types.is_decimal,
-    )
-    return any(test(kind) for test in tests)
+def _shape(values: pd.Series, kind: str) -> dict[str, float | None]:
+    """What skrub does not tell of a column of this kind."""
+    if kind in NUMERIC:
+        numbers = numbers_of(values).dropna()
+        if not len(numbers):
+            return {}
+        low, high = numbers.quantile([0.25, 0.75])
+        reach = 1.5 * (high - low)
+        outliers = (numbers < low - reach) | (numbers > high + reach)
+        skewness: Any = numbers.skew()
+        return {
+            "skewness": float(skewness) if np.isfinite(skewness) else None,
+            "zeros": float((numbers == 0).mean()),
+            "outliers": float(outliers.mean()),
+        }
+    if kind in CATEGORICAL:
+        counts = values.value_counts().to_numpy()
+        shares = counts / counts.sum()
+        return {
+            "entropy": float(-np.sum(shares * np.log(shares))),
+            "rare": float(counts[counts < RARE].sum() / counts.sum()),
+        }
+    return {}
+
+
+def file_facts(source: str) -> dict[str, Any] | None:
+    """Name, bytes and SHA-256 of the file that a table was read from; None if the source is no file."""
+    path = Path(source)
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": digest}

@@ -98,7 +98,7 @@ def confusion(classes: Sequence[str], matrix: Sequence[Sequence[int]], name: str
             "given": at,
             "likely": other,
             "count": count,
-            "strength": _strength(count / top),
+            "strength": strength(count / top),
             "what": f"{names[at]} is likely {names[other]}: {count:,}",
         }
         for at, row in enumerate(matrix)
@@ -111,7 +111,7 @@ def confusion(classes: Sequence[str], matrix: Sequence[Sequence[int]], name: str
             "likely:O",
             title="likely label",
             scale=alt.Scale(domain=list(range(len(classes)))),
-            axis=named_axis(names, orient="top", labelAngle=_angle(names), labelLimit=110),
+            axis=named_axis(names, orient="top", labelAngle=angle(names), labelLimit=110),
         ),
         y=alt.Y(
             "given:O", title="given label", scale=alt.Scale(domain=list(range(len(classes)))), axis=named_axis(names)
@@ -120,7 +120,7 @@ def confusion(classes: Sequence[str], matrix: Sequence[Sequence[int]], name: str
     label = (
         f"Given against likely labels of {task}: {sum(map(sum, matrix)):,} findings; the table below lists the pairs."
     )
-    chart = _cells(base, "count:Q", side).properties(width=side * len(classes), height=side * len(classes))
+    chart = cells(base, "count:Q", side).properties(width=side * len(classes), height=side * len(classes))
     return finish(chart, name, label)
 
 
@@ -131,7 +131,7 @@ def gate_weights(tasks: Sequence[str], weights: Sequence[Sequence[float]], name:
             "task": at,
             "expert": expert + 1,
             "share": f"{weight:.2f}".removeprefix("0"),
-            "strength": _strength(weight),
+            "strength": strength(weight),
             "what": f"{clip(task, 60)}, expert {expert + 1}: {weight:.3f}",
         }
         for at, (task, row) in enumerate(zip(tasks, weights, strict=True))
@@ -158,17 +158,18 @@ def gate_weights(tasks: Sequence[str], weights: Sequence[Sequence[float]], name:
         f"{clip(task, 60)} uses {', '.join(str(e + 1) for e, w in enumerate(row) if w > 0) or 'none'}"
         for task, row in zip(tasks, weights, strict=True)
     )
-    chart = _cells(base, "share:N", side).properties(width=side * experts, height=side * len(tasks))
+    chart = cells(base, "share:N", side).properties(width=side * experts, height=side * len(tasks))
     return finish(chart, name, f"Weights of {experts} experts in each task: {clip(chosen, 400)}.")
 
 
-def _cells(base: Any, text: str, side: int) -> Any:
-    cells = base.mark_rect(color="var(--accent)", cornerRadius=3, stroke="var(--panel)", strokeWidth=1).encode(
+def cells(base: Any, text: str, side: int) -> Any:
+    """Cells of a table, the stronger the darker, with the field `text` on them."""
+    ground = base.mark_rect(color="var(--accent)", cornerRadius=3, stroke="var(--panel)", strokeWidth=1).encode(
         opacity=alt.Opacity("strength:Q", scale=None, legend=None), description="what:N"
     )
     numbers = base.mark_text(fontSize=12.5 if side > 20 else 10, color="var(--ink)").encode(text=text)
     # The ground shows the extent of the table where cells are empty.
-    return (cells + numbers).properties(view=alt.ViewBackground(fill="var(--wash)", stroke=None, cornerRadius=4))
+    return (ground + numbers).properties(view=alt.ViewBackground(fill="var(--wash)", stroke=None, cornerRadius=4))
 
 
 def reliability(series: Mapping[str, Sequence[Mapping[str, Any]]], name: str, task: str) -> Markup:
@@ -354,12 +355,13 @@ def named_axis(names: Sequence[str], **options: Any) -> alt.Axis:
     )
 
 
-def _strength(share: float) -> float:
+def strength(share: float) -> float:
     """Opacity of a cell: half at most, so that the number on it can be read on light and dark ground alike."""
     return 0.08 + 0.42 * min(1.0, share)
 
 
-def _angle(names: Sequence[str]) -> int:
+def angle(names: Sequence[str]) -> int:
+    """How to turn names under columns that are as wide as a number."""
     return 0 if max(map(len, names)) <= 3 else -90
 
 

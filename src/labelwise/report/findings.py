@@ -14,7 +14,7 @@ from labelwise.report.plain import attempt, clip, read_table
 
 COLUMNS = ["example", "task", "kind", "score", "given", "suggested", "why"]
 
-WORST = 2_000  # findings that the page can show
+WORST = 10_000  # findings that the page can show
 PAIRS = 12
 MATRIX = 30  # classes that still make a readable matrix
 BINS = 20
@@ -29,6 +29,14 @@ TITLES = {
     "outlier": "Unlike all others",
     "unreadable": "Could not be read",
 }
+SIGNS = {
+    "label": "≠",
+    "taxonomy": "⊄",
+    "near_duplicate": "≈",
+    "duplicate": "=",
+    "outlier": "∗",
+    "unreadable": "!",
+}
 
 
 def findings_facts(folder: Path) -> dict[str, Any]:
@@ -39,7 +47,7 @@ def findings_facts(folder: Path) -> dict[str, Any]:
     frame = read_issues(folder)
     shown = _worst(frame, WORST)
     not_shown: list[dict[str, Any]] = []
-    items = attempt(not_shown, "items", lambda: items_of(folder, shown["example"].tolist())) or [None] * len(shown)
+    items = attempt(not_shown, "items", lambda: _items(folder, shown)) or [None] * len(shown)
     by_kind = {kind: frame[frame["kind"] == kind] for kind in _kinds(frame)}
     groups = frame.groupby(["kind", "task"], sort=False, dropna=False)["example"].agg(["size", "nunique"])
     return {
@@ -121,6 +129,15 @@ def _worst(frame: pd.DataFrame, limit: int) -> pd.DataFrame:
     kept = frame.loc[rank.sort_values(kind="stable").index[:limit]].sort_index()
     order = {kind: place for place, kind in enumerate(_kinds(frame))}
     return kept.sort_values("kind", key=lambda kinds: kinds.map(order), kind="stable")
+
+
+def _items(folder: Path, shown: pd.DataFrame) -> list[dict[str, Any] | None]:
+    """The items of the findings; of each kind and task the worst are served first, in turn, while there is room."""
+    turn = np.argsort(shown.groupby(["kind", "task"], dropna=False).cumcount().to_numpy(), kind="stable")
+    items: list[dict[str, Any] | None] = [None] * len(shown)
+    for at, item in zip(turn, items_of(folder, shown["example"].to_numpy()[turn].tolist()), strict=True):
+        items[at] = item
+    return items
 
 
 def _histogram(scores: pd.Series) -> list[int]:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from labelwise.report.about import SEVERITIES
+
 FIRST = 7  # sentences at most
 POOR_CALIBRATION = 0.1  # expected calibration error from which probabilities mislead
 STRONG_SKEW = 100  # imbalance factor from which accuracy says little of small classes
@@ -16,11 +18,15 @@ PRESSING = {
 
 
 def glance_facts(facts: dict[str, Any]) -> dict[str, Any]:
-    """The head of the report, from the facts below it: size, imbalance, flagged, errors, accuracy, what to look at."""
+    """The head of the report, from the facts below it: size, imbalance, flagged, errors, accuracy, what to look at.
+
+    `estimated_error_interval` is the 95 % bootstrap interval over the confident joint, by task (`audit.error_rate`).
+    """
     data, findings, metrics = facts["data"] or {}, facts["findings"], facts["metrics"]
     tasks = data.get("tasks", [])
     skewed: dict[str, Any] = max(tasks, key=lambda task: task.get("imbalance_factor") or 0, default={})
     rates = {name: figures.get("estimated_error_rate") for name, figures in _audited(metrics).items()}
+    intervals = {name: figures.get("estimated_error_interval") for name, figures in _audited(metrics).items()}
     return {
         "rows": data.get("rows"),
         "tasks": {task["name"]: task.get("classes") for task in tasks},
@@ -29,9 +35,13 @@ def glance_facts(facts: dict[str, Any]) -> dict[str, Any]:
         else None,
         "flagged": _flagged(findings, data.get("rows")) if findings is not None else None,
         "estimated_error_rate": {name: rate for name, rate in rates.items() if rate is not None},
+        "estimated_error_interval": {name: interval for name, interval in intervals.items() if interval},
         "accuracy": (accuracy := _accuracy(facts["models"] or [])),
         "headline": _headline(accuracy),
         "planted": (metrics.get("demo") or {}).get("audit"),
+        "alerts": {
+            severity: sum(alert["severity"] == severity for alert in facts["alerts"] or []) for severity in SEVERITIES
+        },
         "first": _first(facts)[:FIRST],
     }
 

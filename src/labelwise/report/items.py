@@ -33,8 +33,9 @@ _SOUNDS = {b"RIFF": "audio/wav", b"fLaC": "audio/flac", b"OggS": "audio/ogg"}
 def items_of(folder: Path, examples: Iterable[int]) -> list[dict[str, Any] | None]:
     """What is to be shown of each of these examples, in this order; None for those of which the run kept nothing.
 
-    Examples are served until their items fill `BUDGET`; an item that no longer fits, or cannot be read, is
-    `{"kind": "none", "why": ...}`. Raises `Missing` if the run kept no items, and `ValueError` if their file is broken.
+    Examples are served until their items fill `BUDGET`, each counted once; an item that no longer fits, or cannot be
+    read, is `{"kind": "none", "why": ...}`. Raises `Missing` if the run kept no items, and `ValueError` if their file
+    is broken.
     """
     frame = read_table(existing(folder / ITEMS), COLUMNS)
     kept = dict(zip(frame["example"].tolist(), zip(frame["kind"], frame["content"], strict=True), strict=True))
@@ -46,13 +47,12 @@ def items_of(folder: Path, examples: Iterable[int]) -> list[dict[str, Any] | Non
             shown.append(None)
             continue
         if example not in known:
-            known[example] = _item(*kept[example])
-        size = _size(known[example])
-        if size > left:
-            shown.append({"kind": "none", "why": f"left out to keep this page small; {ITEMS} has it"})
-        else:
-            left -= size
-            shown.append(known[example])
+            item = _item(*kept[example])
+            if _size(item) > left:
+                item = {"kind": "none", "why": f"left out to keep this page small; {ITEMS} has it"}
+            left -= _size(item)
+            known[example] = item
+        shown.append(known[example])
     return shown
 
 

@@ -12,19 +12,36 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import labelwise
-from labelwise.report import charts, expert_charts
+from labelwise.report import charts, column_charts, expert_charts
+from labelwise.report.about import QUESTIONS
+from labelwise.report.croissant import to_croissant
+from labelwise.report.data_card import md, tidy
+from labelwise.report.findings import SIGNS
+from labelwise.report.modules import MODULES
 from labelwise.report.plain import attempt
 from labelwise.report.summary import to_dict
-from labelwise.runs import REPORT, RunFolder, write_text
+from labelwise.runs import REPORT, RunFolder, write_json, write_text
 
-SECTIONS = {
-    "glance": "At a glance",
-    "data": "What the data is",
-    "findings": "What is wrong",
-    "models": "How the models did",
-    "experts": "Which experts each task chose",
-    "notes": "How this was made",
-}
+DATA_CARD = "data-card.md"
+CROISSANT = "croissant.json"
+
+SECTIONS = (
+    "glance",
+    "uses",
+    "findings",
+    "data",
+    "columns",
+    "associations",
+    "unusual",
+    "reference",
+    "models",
+    "experts",
+    "metadata",
+    "provenance",
+    "variables",
+    "notes",
+)
+CARD = ("glance", "uses", "columns", "associations", "unusual", "reference", "metadata", "provenance", "variables")
 FIRST_PAGE = 24  # findings that show without script, and on each page with it
 TABLE_ROWS = 200  # rows of a table behind a chart
 
@@ -32,13 +49,23 @@ TABLE_ROWS = 200  # rows of a table behind a chart
 def write(run: str | os.PathLike[str], out: str | os.PathLike[str] | None = None, seed: int = 0) -> Path:
     """Write the report of a run as one HTML file and return its path: `out`, else `report.html` in the run folder.
 
-    The page needs no network: styles, script, charts, pictures and sounds are inside. `seed` is that of the bootstrap
-    intervals that the page works out itself. Equal runs give equal bytes. Raises `ValueError` if `run` is not a run
-    folder; a part whose file is missing or broken is named in the page instead of shown.
+    The page needs no network: styles, script, charts, pictures and sounds are inside. In the run folder `data-card.md`
+    and `croissant.json` are written too, which say the same in Markdown and as JSON-LD (`croissant.to_croissant`); with
+    `out`, the page alone. `seed` is that of the bootstrap intervals that the page works out itself. Equal runs give
+    equal bytes. Raises `ValueError` if `run` is not a run folder; a part whose file is missing or broken is named in
+    the page instead of shown.
     """
-    path = RunFolder(run) / REPORT if out is None else Path(out)
-    write_text(path, render(to_dict(run, seed)))
-    return path
+    folder = RunFolder(run)
+    facts = to_dict(run, seed)
+    if out is not None:
+        write_text(out, render(facts))
+        return Path(out)
+    description = attempt(facts["not_shown"], CROISSANT, lambda: to_croissant(facts, title(facts)))
+    if description is not None:
+        write_json(folder / CROISSANT, description)
+    write_text(folder / DATA_CARD, render_data_card(facts))
+    write_text(folder / REPORT, render(facts))
+    return folder / REPORT
 
 
 def render(facts: dict[str, Any]) -> str:
@@ -63,14 +90,27 @@ def render(facts: dict[str, Any]) -> str:
         script=Markup(script),
         policy=_policy(style, script),
         embedded=_embedded(facts),
+        listed=_listed(facts["findings"]),
         version=labelwise.__version__,
     )
 
 
+def render_data_card(facts: dict[str, Any]) -> str:
+    """The same facts in Markdown; of a part that cannot be shown, the reason."""
+    template = _environment().get_template("data-card.md.j2")
+    parts = [f"# {md(title(facts))}"]
+    for name in CARD:
+        failed: list[dict[str, Any]] = []
+        shown = attempt(failed, name, partial(template.render, facts=facts, part=name))
+        parts.append(f"## {MODULES[name].title}\n\nNot shown: {md(failed[0]['why'])}" if shown is None else shown)
+    return tidy("\n\n".join([*parts, f"Made by labelwise {labelwise.__version__}."]))
+
+
 def title(facts: dict[str, Any]) -> str:
-    """What the report is about: the name of the source, else that of the run."""
+    """What the report is about: the title that people gave, else the name of the source, else that of the run."""
+    given = ((facts["about"] or {}).get("metadata") or {}).get("title")
     source = (facts["data"] or {}).get("source")
-    return (PurePath(source).name if source else None) or facts["run"]["name"]
+    return given or (PurePath(source).name if source else None) or facts["run"]["name"]
 
 
 def _environment() -> Environment:
@@ -81,9 +121,16 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=_number, figure=_figure, percent=_percent, decimal=_decimal)
+    environment.filters.update(number=_number, figure=_figure, percent=_percent, decimal=_decimal, md=md)
     environment.globals.update(
-        charts=charts, expert_charts=expert_charts, titles=SECTIONS, first_page=FIRST_PAGE, table_rows=TABLE_ROWS
+        charts=charts,
+        column_charts=column_charts,
+        expert_charts=expert_charts,
+        modules=MODULES,
+        questions=QUESTIONS,
+        first_page=FIRST_PAGE,
+        table_rows=TABLE_ROWS,
+        signs=SIGNS,
     )
     return environment
 
@@ -103,11 +150,30 @@ def _policy(style: str, script: str) -> str:
 
 
 def _embedded(facts: dict[str, Any]) -> Markup:
-    """The facts without the single findings, as JSON that cannot end the script element that it stands in."""
+    """The facts without the single findings."""
     findings = facts["findings"]
     if findings is not None:
         facts = facts | {"findings": {key: value for key, value in findings.items() if key != "worst"}}
-    text = json.dumps(facts, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _json(facts)
+
+
+def _listed(findings: dict[str, Any] | None) -> Markup:
+    """The single findings for the script, each a list of plain values, and each item once."""
+    items: list[dict[str, Any]] = []
+    place: dict[int, int] = {}
+    rows = []
+    for finding in (findings or {}).get("worst", []):
+        if finding["item"] is not None and finding["example"] not in place:
+            place[finding["example"]] = len(items)
+            items.append(finding["item"])
+        fields = [finding[name] for name in ("kind", "task", "id", "score", "given", "suggested", "why")]
+        rows.append([*fields, place.get(finding["example"], -1)])
+    return _json({"rows": rows, "items": items})
+
+
+def _json(value: Any) -> Markup:
+    """The value as JSON that cannot end the script element that it stands in."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 

@@ -4,30 +4,81 @@ const find = (id) => document.getElementById(id);
 const list = find("cards");
 
 if (list) {
-  const cards = [...list.children, ...find("more-cards").content.children];
+  const { rows, items } = JSON.parse(find("listed").textContent);
+  const [KIND, TASK, ID, SCORE, GIVEN, SUGGESTED, WHY, ITEM] = rows.length ? rows[0].keys() : [];
+  const skeleton = find("card").content.querySelector("li");
   const filters = find("filters");
   const size = Number(list.dataset.page);
   const squeeze = (text) => text.replace(/\s+/g, " ").trim().toLowerCase();
+  const kinds = new Map([...filters.elements.kind.options].map((option) => [option.value, option]));
   const words = new Map();
-  let matching = cards;
+  let matching = rows;
   let page = 0;
 
-  const textOf = (card) => {
-    if (!words.has(card)) words.set(card, squeeze(card.textContent));
-    return words.get(card);
+  const cell = (value) => (value === null ? "–" : value);
+  const claim = (row) =>
+    (row[GIVEN] ?? (row[SUGGESTED] === null ? "" : "no label")) + (row[SUGGESTED] === null ? "" : ` → ${row[SUGGESTED]}`);
+
+  // Everything is set as text or as an attribute, never as markup.
+  const card = (row) => {
+    const made = skeleton.cloneNode(true);
+    const part = (name) => made.querySelector(`[data-part="${name}"]`);
+    const fill = (name, text) => (text === null ? part(name).remove() : (part(name).textContent = text));
+    const item = items[row[ITEM]] ?? { kind: "nothing" };
+    for (const kind of ["image", "text", "audio", "row", "none"]) if (item.kind !== kind) part(kind).remove();
+    if (row[SUGGESTED] === null) part("likely").remove();
+    else fill("suggested", row[SUGGESTED]);
+    if (row[GIVEN] === null && row[SUGGESTED] === null) part("claim").remove();
+    else fill("given", row[GIVEN] ?? "no label");
+    fill("why", row[WHY] ?? "");
+    fill("sign", kinds.get(row[KIND]).dataset.sign);
+    fill("title", kinds.get(row[KIND]).textContent);
+    fill("task", row[TASK]);
+    fill("id", row[ID]);
+    fill("score", row[SCORE].toFixed(2));
+    part("bar").setAttribute("width", (100 * row[SCORE]).toFixed(1));
+    if (item.kind === "image") {
+      const image = part("image");
+      image.src = item.data;
+      image.alt = `Example ${row[ID]}${row[GIVEN] === null ? "" : `, labelled ${row[GIVEN]}`}`;
+      image.width = item.width;
+      image.height = item.height;
+      image.classList.toggle("tiny", item.width < 48);
+    } else if (item.kind === "audio") {
+      part("audio").src = item.data;
+      part("audio").setAttribute("aria-label", `Sound of example ${row[ID]}`);
+    } else if (item.kind === "text") fill("text", item.text);
+    else if (item.kind === "none") fill("none", `${item.why[0].toUpperCase()}${item.why.slice(1)}.`);
+    else if (item.kind === "row") {
+      for (const [name, value] of item.cells) {
+        const [term, told] = [document.createElement("dt"), document.createElement("dd")];
+        term.textContent = name;
+        told.textContent = cell(value);
+        part("cells").append(term, told);
+      }
+      fill("more", item.more ? `${item.more} more columns` : null);
+    }
+    return made;
+  };
+
+  const textOf = (row) => {
+    if (!words.has(row)) {
+      const item = items[row[ITEM]] ?? {};
+      const told = (item.cells ?? []).flat().map(cell).join(" ");
+      const parts = [claim(row), row[WHY] ?? "", kinds.get(row[KIND]).textContent, row[TASK] ?? "", `row ${row[ID]}`];
+      words.set(row, squeeze([...parts, item.text ?? "", told].join(" ")));
+    }
+    return words.get(row);
   };
 
   // A whole claim ("9 → 4") is meant exactly, so that it does not find "19 → 4" as well.
-  const says = (card, wanted) =>
-    wanted.includes(" → ")
-      ? squeeze(card.querySelector(".claim")?.textContent ?? "") === wanted
-      : textOf(card).includes(wanted);
+  const says = (row, wanted) => (wanted.includes(" → ") ? squeeze(claim(row)) === wanted : textOf(row).includes(wanted));
 
   const show = () => {
     const pages = Math.max(1, Math.ceil(matching.length / size));
     page = Math.min(Math.max(page, 0), pages - 1);
     const first = page * size;
-    list.replaceChildren(...matching.slice(first, first + size));
+    list.replaceChildren(...matching.slice(first, first + size).map(card));
     list.start = first + 1;
     const last = Math.min(first + size, matching.length);
     find("status").textContent = matching.length
@@ -43,11 +94,8 @@ if (list) {
     const kind = filters.elements.kind.value;
     const task = filters.elements.task.value;
     const wanted = squeeze(filters.elements.find.value);
-    matching = cards.filter(
-      (card) =>
-        (!kind || card.dataset.kind === kind) &&
-        (!task || card.dataset.task === task) &&
-        (!wanted || says(card, wanted)),
+    matching = rows.filter(
+      (row) => (!kind || row[KIND] === kind) && (!task || row[TASK] === task) && (!wanted || says(row, wanted)),
     );
     page = 0;
     show();
