@@ -29,6 +29,7 @@ def test_data_that_are_not_at_hand_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("LABELWISE_CACHE", str(tmp_path))
     needed = {name: name for name in ["frog-calls", "grocery", "label-errors", "spoken-digits"]} | {
         "multi-mnist": "mnist",
+        "ostracods-protocol": "frog-calls",
         "two-tasks": "spoken-digits",
     }
     for name, data in needed.items():

@@ -59,6 +59,11 @@ _BENCHES = {
         "multi_mnist",
         "two handwritten digits on one canvas, a task each: dselect-k, other gates and plain networks",
     ),
+    "ostracods-protocol": (
+        "ostracods_protocol",
+        "ostracods_protocol",
+        "planted noise in digits and frog calls, found by every detector, by the protocol of Noisy Ostracods",
+    ),
     "spoken-digits": (
         "linked_tasks",
         "spoken_digits",
