@@ -14,6 +14,11 @@ _BENCHES = {
         "audit_speed",
         "time, memory and row sets of confident learning: ours and cleanlab's",
     ),
+    "cifar10n": (
+        "cifar10n",
+        "cifar10n",
+        "human label errors of CIFAR-10N: confident learning, NECV, SimiFeat, area under margin, and a combination",
+    ),
     "dselect-k-synthetic": (
         "synthetic_tasks",
         "synthetic",
