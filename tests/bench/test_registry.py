@@ -28,7 +28,9 @@ def test_data_that_are_not_at_hand_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("LABELWISE_DATA", str(tmp_path))
     monkeypatch.setenv("LABELWISE_CACHE", str(tmp_path))
     needed = {name: name for name in ["frog-calls", "grocery", "label-errors", "spoken-digits"]} | {
+        "cifar10n": "cifar10",
         "multi-mnist": "mnist",
+        "ostracods-protocol": "frog-calls",
         "two-tasks": "spoken-digits",
     }
     for name, data in needed.items():

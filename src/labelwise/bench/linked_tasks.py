@@ -60,11 +60,7 @@ def frog_calls(
 
     Every seed draws a quarter of the recordings of each species (at least one) anew for testing.
     """
-    folder = data_path("frog-calls")
-    source = next(folder.glob("*.csv*"), None)  # as fetched, or packed
-    if source is None:
-        raise FileNotFoundError(f"{folder} holds no CSV file; get it with `labelwise data fetch frog-calls`")
-    table = read(source, labels=("Family", "Genus", "Species"), group="RecordID", quiet=quiet)
+    table = read(frog_file(), labels=("Family", "Genus", "Species"), group="RecordID", quiet=quiet)
     n_seeds, epochs = (30, 60) if full else (10, 30)
     setting = Setting(
         "frog-calls",
@@ -76,6 +72,15 @@ def frog_calls(
         lambda seed: draw_groups(table, "Species", seed),
     )
     return run(setting, out, quiet)
+
+
+def frog_file() -> Path:
+    """The CSV file of the frog calls, as fetched or packed. Raises `FileNotFoundError` if there is none."""
+    folder = data_path("frog-calls")
+    source = next(folder.glob("*.csv*"), None)
+    if source is None:
+        raise FileNotFoundError(f"{folder} holds no CSV file; get it with `labelwise data fetch frog-calls`")
+    return source
 
 
 def grocery(

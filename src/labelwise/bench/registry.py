@@ -14,6 +14,11 @@ _BENCHES = {
         "audit_speed",
         "time, memory and row sets of confident learning: ours and cleanlab's",
     ),
+    "cifar10n": (
+        "cifar10n",
+        "cifar10n",
+        "human label errors of CIFAR-10N: confident learning, NECV, SimiFeat, area under margin, and a combination",
+    ),
     "dselect-k-synthetic": (
         "synthetic_tasks",
         "synthetic",
@@ -58,6 +63,11 @@ _BENCHES = {
         "multi_mnist",
         "multi_mnist",
         "two handwritten digits on one canvas, a task each: dselect-k, other gates and plain networks",
+    ),
+    "ostracods-protocol": (
+        "ostracods_protocol",
+        "ostracods_protocol",
+        "planted noise in digits and frog calls, found by every detector, by the protocol of Noisy Ostracods",
     ),
     "spoken-digits": (
         "linked_tasks",
