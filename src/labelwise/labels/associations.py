@@ -1,15 +1,18 @@
 """How the columns of a table hang together: one number for each two of them, and which say almost the same."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from scipy.stats.contingency import association
 
 from labelwise.labels.kinds import CATEGORICAL, NUMERIC, codes_of, numbers_of, scalar_columns
 from labelwise.labels.pair_views import pair_view
 from labelwise.labels.table import LabelTable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEVELS = 50  # values of a category that count by themselves
 REDUNDANT = 0.9
@@ -72,6 +75,8 @@ class _Pairs:
     """`matrix`, `spearman`, `both` [columns, columns], and `levels` [columns], 0 for numbers."""
 
     def __init__(self, columns: Mapping[str, pd.Series], kinds: Mapping[str, str]):
+        import pandas as pd
+
         names = list(columns)
         numeric = [at for at, name in enumerate(names) if kinds[name] in NUMERIC]
         numbers = pd.DataFrame({at: numbers_of(columns[names[at]]).to_numpy() for at in numeric})
@@ -97,6 +102,8 @@ class _Pairs:
 
 def cramers_v(a: np.ndarray, b: np.ndarray) -> float:
     """Cramer's V of two columns of codes (-1 = missing), without a correction; nan if one holds a single value."""
+    from scipy.stats.contingency import association
+
     both = (a >= 0) & (b >= 0)
     if not both.any():
         return np.nan

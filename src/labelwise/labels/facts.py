@@ -1,18 +1,22 @@
 """What there is to say of a label table, as plain dictionaries."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from labelwise.labels.kinds import CATEGORICAL, NUMERIC, numbers_of, scalar_columns
 from labelwise.labels.table import LabelTable
 from labelwise.labels.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RARE = 10  # rows; a class with fewer is called rare
 _SAMPLE = 100_000  # rows that column statistics are taken from

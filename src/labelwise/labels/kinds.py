@@ -1,15 +1,19 @@
 """What kind of values a column holds, by its looks; a person may know better and say so."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from labelwise.labels.nearest import nearest
 from labelwise.labels.table import LabelTable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KINDS = {
     "boolean": "true or false",
@@ -94,6 +98,8 @@ def kind_of(values: pd.Series, n: int) -> str:
     Whole numbers that are all different and span less than n, as a count of the rows does, are an `identifier`; so are
     words of which more than 95 % are different.
     """
+    import pandas as pd
+
     held = values.dropna()
     if not len(held):
         return "empty"
@@ -119,6 +125,8 @@ def kind_of(values: pd.Series, n: int) -> str:
 
 def _as_numbers(held: pd.Series) -> pd.Series | None:
     """The finite values as floats, None if these are no numbers."""
+    import pandas as pd
+
     if pd.api.types.is_numeric_dtype(held):
         numbers = held.astype(float)
         return numbers[np.isfinite(numbers)]
@@ -126,6 +134,8 @@ def _as_numbers(held: pd.Series) -> pd.Series | None:
 
 
 def _are_dates(distinct: pd.Series) -> bool:
+    import pandas as pd
+
     few = distinct.head(1000)
     looks = few.str.match(r"\d{4}-\d{2}(-\d{2})?").mean() if len(few) else 0
     if looks < _DATES:
@@ -135,6 +145,8 @@ def _are_dates(distinct: pd.Series) -> bool:
 
 def numbers_of(values: pd.Series) -> pd.Series:
     """A numeric column as floats; what is missing or not finite is nan."""
+    import pandas as pd
+
     numbers = pd.to_numeric(values, errors="coerce").astype(float)
     return numbers.where(np.isfinite(numbers))
 
@@ -144,6 +156,8 @@ def codes_of(values: pd.Series, most: int) -> tuple[np.ndarray, list[str]]:
 
     Frequent values come first, of equally frequent ones those that come first in the alphabet.
     """
+    import pandas as pd
+
     held: Any = (
         values.astype(object).where(values.notna(), None).map(lambda value: None if value is None else str(value))
     )

@@ -1,11 +1,15 @@
 """What two columns look like together: few enough numbers to draw."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from labelwise.labels.kinds import NUMERIC, codes_of, numbers_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 POINTS = 250
 LEVELS = 8  # most frequent values of a category; the rest is one more
