@@ -98,6 +98,7 @@ def test_what_fails_leaves_nothing_behind(places, server, page, content, words):
     with pytest.raises(ValueError, match=words):
         fetch_data("frogs", quiet=True, public=public(f"{server}/{page}", content))
     assert [path for path in places[1].rglob("*") if path.is_file()] == []
+    assert "frogs" not in {each["name"] for each in known_data()}  # though its folder was made
 
 
 def test_without_a_connection_the_way_by_hand_is_told(server):

@@ -189,8 +189,13 @@ def _at_hand() -> dict[str, Path]:
 
 
 def _folders(root: Path) -> Iterator[Path]:
+    """Folders that hold something; a fetch that failed leaves an empty one."""
     if root.is_dir():
-        yield from (folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+        yield from (
+            folder
+            for folder in root.iterdir()
+            if folder.is_dir() and not folder.name.startswith(".") and any(folder.iterdir())
+        )
 
 
 def _about(folder: Path) -> str:
