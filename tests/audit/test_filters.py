@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from tests.audit.samples import published, sample, samples
 
 from labelwise.audit import (
@@ -18,6 +19,7 @@ from labelwise.audit import (
     find_label_issues,
     label_quality,
 )
+from labelwise.audit.filters import _plan
 
 PRUNING = ("prune_by_noise_rate", "prune_by_class", "both")
 FILTERS = (*PRUNING, "confident_learning", "predicted_neq_given")
@@ -128,6 +130,15 @@ def test_pruning_keeps_rows_of_every_class(labels_and_probs, method, kept, fract
     left = np.bincount(labels[~flagged], minlength=probs.shape[1])
     assert (left >= np.minimum(counts, kept)).all()
     assert not find_label_issues(labels, probs, method, fraction=0).any()
+
+
+def test_a_class_that_is_never_guessed_as_given_keeps_its_rows_at_fraction_0():
+    joint = csr_array(np.array([[0, 1, 1], [0, 3, 0], [0, 0, 2]]))
+    kept, removable = _plan(joint, min_per_class=1, fraction=0)
+    assert kept.tolist() == [2, 3, 2]
+    assert not removable.data.any()
+    kept, removable = _plan(joint, min_per_class=1, fraction=1)
+    assert kept.tolist() == [1, 3, 2]
 
 
 @given(samples)

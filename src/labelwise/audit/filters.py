@@ -107,7 +107,10 @@ def _plan(joint: csr_array, min_per_class: int, fraction: float) -> tuple[np.nda
     diagonal = joint.diagonal()
     row = np.repeat(np.arange(len(diagonal)), np.diff(joint.indptr))
     kept = np.maximum(diagonal, min_per_class)
-    spread = (kept - diagonal) / np.maximum(np.diff(joint.indptr) - 1, 1)  # the others give alike what it gains
+    # The others give alike what the diagonal gains. Where it is 0 it is no entry, and all entries are others; counting
+    # one less, as cleanlab does, would take twice from two of them, and lose rows.
+    others = np.bincount(row, joint.indices != row, len(kept))
+    spread = (kept - diagonal) / np.maximum(others, 1)
     reduced = np.where(joint.indices == row, 0, np.maximum(joint.data - spread[row], 0))
     taken = (reduced * fraction).astype(np.int64)
     back = np.bincount(row, reduced - reduced * fraction, len(kept)) + 1e-9  # against 2.9999999 in place of 3
