@@ -30,6 +30,7 @@ from labelwise.bench.mixture_ways import (
     build,
     libmtl_mixture,
     load_libmtl,
+    weights_of,
 )
 from labelwise.experts import Mixture, MLPExperts
 from labelwise.functional import binary_codes
@@ -104,8 +105,7 @@ def _measure(case: Case, turns: int, theirs: Any) -> dict[str, Any]:
 @torch.no_grad()
 def _rows_needed(way: nn.Module, inputs: Tensor) -> int:
     """How many pairs of example and expert have weight for some task."""
-    said = ask(dict(way.model.gates.items()), inputs)  # type: ignore[union-attr, operator]
-    return int(torch.stack([gate.weights for gate in said.values()]).any(0).sum())
+    return int(weights_of(way.model, inputs).any(0).sum())  # type: ignore[arg-type]
 
 
 def _call(way: nn.Module, inputs: Tensor, step: str) -> Callable[[], None]:

@@ -81,6 +81,12 @@ def build(case: Case, theirs: Any = None) -> dict[str, nn.Module]:
     return ways
 
 
+def weights_of(model: MultiTaskMixture, inputs: Tensor) -> Tensor:
+    """What the gates of all tasks say, `[tasks, batch, n]`."""
+    said = ask(dict(model.gates.items()), inputs)
+    return torch.stack([gate.weights for gate in said.values()])
+
+
 class _Outputs(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -99,21 +105,15 @@ class _Dense(nn.Module):
         self.model = model
 
     def forward(self, inputs: Tensor) -> list[Tensor]:
-        said = ask(dict(self.model.gates.items()), inputs)
-        weights = torch.stack([gate.weights for gate in said.values()])
+        weights = weights_of(self.model, inputs)
         return list(torch.einsum("tbn,nbd->tbd", weights, self.model.experts(inputs)))
 
 
-class _Grouped(nn.Module):
+class _Grouped(_Dense):
     """Every expert on the rows that some task needs it for, by one grouped product a layer."""
 
-    def __init__(self, model: MultiTaskMixture):
-        super().__init__()
-        self.model = model
-
     def forward(self, inputs: Tensor) -> list[Tensor]:
-        said = ask(dict(self.model.gates.items()), inputs)
-        weights = torch.stack([gate.weights for gate in said.values()])
+        weights = weights_of(self.model, inputs)
         needed = weights.detach().any(0)
         of_expert, row = needed.T.nonzero().unbind(1)
         ends = needed.sum(0).cumsum(0).to(torch.int32)
