@@ -1,0 +1,1 @@
+"""Mending labels: a web page over a database of verdicts."""
