@@ -188,14 +188,13 @@ def test_a_file_without_its_record_is_made_again(tmp_path):
 
 def test_a_fold_that_leaves_one_class_predicts_it():
     part, probabilities = _fit_part(
-        (0, 0, 1),
-        "tree",
-        DecisionTreeClassifier(),
+        [("tree", DecisionTreeClassifier())],
         np.zeros((4, 1)),
         np.array([2, 2, 0, -1]),
-        np.array([0, 0, 1, 1]),
+        np.array([[0, 0, 1, 1]]),
         3,
         0,
+        (0, 0, 1),
     )
     assert part == (0, 0, 1)
     assert probabilities.tolist() == [[0, 0, 1], [0, 0, 1]]

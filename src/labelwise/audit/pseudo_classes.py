@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from labelwise.audit.blocks import best_classes
 from labelwise.audit.confident import confident_joint
 from labelwise.audit.data_issues import SHOWN, DataIssue
 from labelwise.audit.near_duplicates import Neighbours
@@ -32,7 +33,7 @@ def pseudo_class_issues(
     """
     joint = confident_joint(labels, probability)
     counts = np.bincount(labels[labels >= 0], minlength=len(task.classes))
-    guess = probability.argmax(axis=1)
+    guess = best_classes(probability)
     for a in np.flatnonzero(counts >= _FEWEST):
         others = np.where(np.arange(len(counts)) == a, -1, joint[a])
         b = int(others.argmax())

@@ -56,7 +56,7 @@ def export_corrected(run: str | PathLike[str], file: str | PathLike[str]) -> dic
         raise ValueError(f"corrected labels are written as .parquet or .csv; got {file.name!r}")
     table = apply_corrections(given, findings.read(folder / runs.ISSUES))
     names = [task.name for task in table.tasks]
-    columns: dict[str, Any] = {free_name("id", names): pa.array(table.ids.tolist(), pa.string())}
+    columns: dict[str, Any] = {free_name("id", names): table.id_column}
     columns |= {task.name: table.data[task.name] for task in table.tasks}
     columns |= {free_name(f"given_{task.name}", names): given.data[task.name] for task in given.tasks}
     with writing(file) as temporary:
