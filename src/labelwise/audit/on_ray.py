@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -85,7 +86,7 @@ class _File(NamedTuple):
     def open(self) -> np.ndarray:
         if not Path(self.path).exists():
             raise FileNotFoundError(
-                f"{os.uname().nodename} of the Ray cluster does not see {self.path}; put the run folder (--out) on a "
+                f"{platform.node()} of the Ray cluster does not see {self.path}; put the run folder (--out) on a "
                 "disk that all its machines share"
             )
         return np.memmap(self.path, self.dtype, "r", self.offset, self.shape)

@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 
 _MEANS = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
 _ROUND_CELLS = 1_000_000  # replicates x confusion cells held at a time, so that memory stays near 10 MB
-_ROUND_NUMBERS = 4_000_000  # probabilities held at a time
+_ROUND_NUMBERS = 1_000_000  # probabilities held at a time
 
 
 def classification_scores(
