@@ -133,6 +133,15 @@ def test_processes_and_the_file_give_the_same_bytes(tmp_path):
     assert record["shape"] == [3, 80, 4]
 
 
+def test_slabs_put_parts_together_block_by_block(tmp_path, monkeypatch):
+    monkeypatch.setattr("labelwise.audit.arrays._NUMBERS", 28)
+    table, features = make(np.arange(83) % 4)
+    model = DecisionTreeClassifier(random_state=0)
+    blocks = cross_fit(table, model, folds=5, features=features, jobs=1, store=tmp_path / "y.npy", quiet=True)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(blocks, cross_fit(table, model, folds=5, features=features, jobs=1, quiet=True))
+
+
 class Interrupted(DecisionTreeClassifier):
     """A tree that fails where the file `stop` is not there, and counts its fits in the file `count`."""
 

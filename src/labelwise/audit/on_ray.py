@@ -37,7 +37,7 @@ class RayCluster:
         try:
             while True:
                 most = _AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))  # it may grow
-                waiting += [self._task.remote(put, item) for item in islice(items, most - len(waiting))]
+                waiting += [self._task.remote(put, item) for item in islice(items, max(0, most - len(waiting)))]
                 if not waiting:
                     return
                 done = waiting[0] if ordered else ray.wait(waiting)[0][0]
