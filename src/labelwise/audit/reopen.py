@@ -17,7 +17,12 @@ from labelwise.runs import RunFolder, free_name, read_json, writing
 
 
 def corrected(run: str | PathLike[str], *, quiet: bool = False) -> LabelTable:
-    """The audited examples, read from their source again, with corrected labels; for training.
+    """The audited examples, read from their source again, with corrected labels; for training. Raises as `examples`."""
+    return apply_corrections(examples(run, quiet=quiet), findings.read(RunFolder(run) / runs.ISSUES))
+
+
+def examples(run: str | PathLike[str], *, quiet: bool = False) -> LabelTable:
+    """The audited examples, read from their source again, with the labels as they were given.
 
     Raises `ValueError` if the run is not finished, or if the source has changed since; `FileNotFoundError` if the
     source is no file, or is gone.
@@ -39,7 +44,7 @@ def corrected(run: str | PathLike[str], *, quiet: bool = False) -> LabelTable:
             raise ValueError(
                 f"labels of {task.name!r} in {config['source']} have changed since the audit in {run}; audit again"
             )
-    return apply_corrections(table, findings.read(folder / runs.ISSUES))
+    return table
 
 
 def export_corrected(run: str | PathLike[str], file: str | PathLike[str]) -> dict[str, dict[str, int]]:
