@@ -149,9 +149,15 @@ def history(database: Database, question_id: int) -> list[Verdict]:
 
 
 def decisions(database: Database) -> pd.DataFrame:
+    """What people's current verdicts mean, as a table; see `answered`."""
+    names = ["question_id", "item_id", "key", "task", "given", "suggested", "sampled", "state", "action", "classes"]
+    return pd.DataFrame(answered(database), columns=[*names, "reviewers", "notes", "at"])
+
+
+def answered(database: Database) -> list[dict[str, Any]]:
     """What people's current verdicts mean, one row for each question that has any, by item and task.
 
-    Columns: `question_id`, `item_id`, `key`, `task`, `given`, `suggested`, `sampled`, `state` ("open" while opinions
+    Keys: `question_id`, `item_id`, `key`, `task`, `given`, `suggested`, `sampled`, `state` ("open" while opinions
     are missing, "decided", "conflict"); `action` ("label", "several", "unsure", "spoiled", or "keep" where there is no
     label to keep) and `classes` (a tuple; None, None unless decided); `reviewers` and `notes` (tuples), `at` (seconds
     since 1970, of the newest verdict).
@@ -188,8 +194,7 @@ def decisions(database: Database) -> pd.DataFrame:
             )
         return rows
 
-    names = ["question_id", "item_id", "key", "task", "given", "suggested", "sampled", "state", "action", "classes"]
-    return pd.DataFrame(database.read(work), columns=[*names, "reviewers", "notes", "at"])
+    return database.read(work)
 
 
 class Answer(NamedTuple):
