@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from labelwise.cli import audit, bench, demo, fit, look, team
+from labelwise.cli import audit, bench, demo, exchange, fit, look, team
 
 app = typer.Typer(
     name="labelwise",
@@ -35,7 +35,8 @@ app.command("audit")(audit.audit)
 app.command("fit")(fit.fit)
 app.command("predict")(fit.predict)
 app.command("report")(look.report)
-app.command("export")(look.export)
+app.command("export")(exchange.export)
+app.command("import")(exchange.import_)
 app.command("evaluate-cleaning")(look.evaluate_cleaning)
 app.command("methods")(look.methods)
 app.add_typer(look.data, name="data")
