@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from labelwise.cli import audit, bench, demo, fit, look
+from labelwise.cli import audit, bench, demo, fit, look, review
 
 app = typer.Typer(
     name="labelwise",
@@ -34,6 +34,7 @@ def _options(
 app.command("audit")(audit.audit)
 app.command("fit")(fit.fit)
 app.command("predict")(fit.predict)
+app.command("review")(review.review)
 app.command("report")(look.report)
 app.command("export")(look.export)
 app.command("evaluate-cleaning")(look.evaluate_cleaning)

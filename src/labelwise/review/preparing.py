@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import sqlalchemy as sa
 from PIL import Image
 
 from labelwise import runs
@@ -24,6 +25,9 @@ from labelwise.labels import LabelTable
 from labelwise.labels.nesting import parent_classes
 from labelwise.progress import progress
 from labelwise.review.content import CONTENT, SCHEMA, facts_of
+from labelwise.review.database import open_database
+from labelwise.review.filling import SAMPLE, fill
+from labelwise.review.schema import item
 from labelwise.runs import RunFolder, short_hash, writing
 
 SIDE = 1024  # pixels of the longer side of a picture
@@ -189,3 +193,21 @@ _MEDIA: Mapping[str, Callable[[pa.ChunkedArray, int, pa.Field], Item]] = {
     "text": _text,
     "audio": _audio,
 }
+
+
+def prepare(
+    run: str | PathLike[str],
+    url: str | None = None,
+    *,
+    sample: int = SAMPLE,
+    seed: int = 0,
+    quiet: bool = False,
+) -> None:
+    """Make a run ready to be reviewed: its database filled, its items kept; what is there already stays.
+
+    See `database.open_database` for `url`, `filling.fill` for `sample` and `seed`. Raises as these do.
+    """
+    with open_database(run, url) as database:
+        fill(database, sample=sample, seed=seed)
+        rows = database.read(lambda connection: list(connection.scalars(sa.select(item.c.id))))
+    write_contents(run, rows, quiet=quiet)

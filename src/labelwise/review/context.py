@@ -1,0 +1,94 @@
+"""What every route needs: the review that is served, who asks, and which questions they want."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import unquote
+
+from fastapi import Depends, HTTPException, Query, Request
+
+from labelwise.review.content import Contents
+from labelwise.review.database import Database
+from labelwise.review.live import Live
+from labelwise.review.queue import Filter
+from labelwise.review.suggestions import Predictions
+
+COOKIE = "reviewer"
+
+Role = Literal["read-only", "reviewer", "admin"]
+Text = Annotated[str | None, Query(max_length=200)]
+
+
+@dataclass(frozen=True)
+class Review:
+    """What is served: `title` is what the audit was of, `reviewer` the name of who says none (without a team)."""
+
+    title: str
+    database: Database
+    contents: Contents
+    predictions: Predictions
+    live: Live
+    reviewer: str
+
+
+class Person(NamedTuple):
+    """Who asks."""
+
+    name: str
+    role: Role
+
+
+def review_of(request: Request) -> Review:
+    """The review that this server serves."""
+    review: Review = request.app.state.review
+    return review
+
+
+def person_of(request: Request) -> Person:
+    """Who asks: without a team whoever they say they are, and they may do everything."""
+    name = unquote(request.cookies.get(COOKIE, "")).strip()[:200]
+    return Person(name if name.isprintable() and name else request.app.state.review.reviewer, "admin")
+
+
+def writer_of(person: Annotated[Person, Depends(person_of)]) -> Person:
+    """Who asks, if they may give verdicts; else an answer 403."""
+    if person.role == "read-only":
+        raise HTTPException(403, f"{person.name} may look at this review, but give no verdicts.")
+    return person
+
+
+def filter_of(
+    task: Text = None,
+    kind: Text = None,
+    given: Text = None,
+    suggested: Text = None,
+    annotator: Text = None,
+    text: Text = None,
+    state: Literal["open", "conflict", "decided", "all"] = "open",
+) -> Filter:
+    """Which questions are wanted; what is left out or empty takes all."""
+    with told():
+        return Filter(task or None, kind or None, given or None, suggested or None, annotator or None, text or None, state)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn what the review refuses into an answer: 404 for what is not there, 400 for what does not fit."""
+    try:
+        yield
+    except LookupError as error:
+        raise HTTPException(404, str(error)) from None
+    except ValueError as error:
+        raise HTTPException(400, str(error)) from None
+
+
+TheReview = Annotated[Review, Depends(review_of)]
+Reader = Annotated[Person, Depends(person_of)]
+Writer = Annotated[Person, Depends(writer_of)]
+Wanted = Annotated[Filter, Depends(filter_of)]
+REFUSED: dict[int | str, dict[str, Any]] = {
+    400: {"description": "It does not fit"},
+    403: {"description": "Not allowed to this person"},
+    404: {"description": "There is no such thing"},
+}

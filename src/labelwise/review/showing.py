@@ -1,0 +1,129 @@
+"""What is shown of one question: the item, what speaks for which label, what others said."""
+
+import re
+from typing import Any
+
+from labelwise.review.context import Person, Review
+from labelwise.review.queue import details
+from labelwise.review.suggestions import likeliest
+from labelwise.wording import SIGNS, title_of
+
+LIKELY = 5
+_SHOWN_TEXT = 20_000
+
+SAID = {
+    "keep": "kept the label",
+    "take": "took the suggestion",
+    "choose": "chose",
+    "several": "found several",
+    "unsure": "could not tell",
+    "spoiled": "called it spoiled",
+    "new_class": "made a new class",
+    "skip": "skipped it",
+    "undo": "took a verdict back",
+}
+
+
+def show(review: Review, question_id: int, person: Person) -> dict[str, Any]:
+    """All that a reviewer needs to decide a question, in plain values.
+
+    The fields of `queue.details`, and `item` (see `item_of`), `suggestions` (the likeliest classes by the models:
+    `name`, `probability`, `parent`), `neighbours` (the nearest others, each an item with its `distance` and the
+    `label` it has in this task), `places` (where given and suggested label stand in the tree: `task`, `given`,
+    `suggested`, from the root down), `single` (whether it asks for a class). Raises `LookupError` if there is no such
+    question.
+    """
+    found = details(review.database, question_id)
+    task, row = found["task"], found["item_id"]
+    tree = review.contents.tree
+    facts = review.database.tasks.get(task)
+    names = facts.classes if facts else ()
+    above = tree.get(task, {})
+    chances = review.predictions.of(row, task)
+    for finding in found["findings"]:
+        finding |= {"title": title_of(finding["kind"]), "sign": SIGNS.get(finding["kind"], "•")}
+    given = chances[names.index(found["given"])] if chances is not None and found["given"] in names else None
+    return found | {
+        "item": item_of(review, row, found["key"]),
+        "single": facts is not None,
+        "suggestions": [
+            {"name": name, "probability": chance, "parent": above.get(name)}
+            for name, chance in likeliest(names, chances, LIKELY)
+        ],
+        "probability_of_given": None if given is None else float(given),
+        "neighbours": [
+            {"distance": distance, "label": near["labels"].get(task)} | near
+            for near, distance in (
+                (item_of(review, other, str(other)), distance)
+                for other, distance in (review.contents.neighbours(row) if row in review.contents else ())
+            )
+        ],
+        "places": _places(review, task, found["given"], found["suggested"]),
+        "parent": facts.parent if facts else None,
+        "history": _history(found["history"], found["state"], person),
+    }
+
+
+def item_of(review: Review, row: int, key: str) -> dict[str, Any]:
+    """What an item looks like (`Contents.item`); of kind "none" where nothing is kept of it."""
+    if row in review.contents:
+        return review.contents.item(row)
+    return {
+        "example": row,
+        "key": key,
+        "kind": "none",
+        "width": None,
+        "height": None,
+        "cells": {},
+        "labels": {},
+        "type": "",
+        "text": None,
+    }
+
+
+def marked(text: str, given: str | None, suggested: str | None, wanted: str | None) -> list[tuple[str, str]]:
+    """The text in pieces, each with what it is: "" or, to be marked, a word of the "suggested" or "given" label, or what
+    was "searched" for."""
+    what: dict[str, str] = {}
+    for kind, words in (("given", given), ("suggested", suggested)):
+        for word in re.findall(r"\w{3,}", words or ""):
+            what[word.casefold()] = kind
+    patterns = [rf"\b{re.escape(word)}\b" for word in sorted(what, key=len, reverse=True)]
+    if wanted and wanted.strip():
+        what[wanted.strip().casefold()] = "searched"
+        patterns.insert(0, re.escape(wanted.strip()))
+    if not patterns:
+        return [(text[:_SHOWN_TEXT], "")]
+    pieces = re.split(f"({'|'.join(patterns)})", text[:_SHOWN_TEXT], flags=re.IGNORECASE)
+    return [(piece, what.get(piece.casefold(), "") if at % 2 else "") for at, piece in enumerate(pieces) if piece]
+
+
+def _places(review: Review, task: str, given: str | None, suggested: str | None) -> list[dict[str, Any]]:
+    places = []
+    below: str | None = task
+    while below is not None and below in review.database.tasks:
+        places.append({"task": below, "given": given, "suggested": suggested})
+        up = review.contents.tree.get(below, {})
+        given, suggested = up.get(given or ""), up.get(suggested or "")
+        below = review.database.tasks[below].parent
+    return places[::-1] if len(places) > 1 else []
+
+
+def _history(history: list[Any], state: str, person: Person) -> list[dict[str, Any]]:
+    """Verdicts to show: one's own, and those of others once they can no longer sway a second opinion."""
+    undone = {each.undoes for each in history if each.undoes is not None}
+    return [
+        {
+            "id": each.id,
+            "reviewer": each.reviewer,
+            "action": each.action,
+            "said": SAID[each.action],
+            "classes": each.classes,
+            "note": each.note,
+            "final": each.final,
+            "at": each.created_at,
+            "undone": each.id in undone,
+        }
+        for each in history
+        if each.undoes is None and (state != "open" or each.reviewer == person.name)
+    ]
