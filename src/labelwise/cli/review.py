@@ -14,7 +14,9 @@ def review(
     host: Annotated[str, typer.Option("--host", help="Address to listen on; others than loopback need --team.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8321,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8321,
     database: Annotated[
         str | None,
         typer.Option(metavar="URL", help="postgresql+psycopg://user:password@host/name; default RUN/review.sqlite."),

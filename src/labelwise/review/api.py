@@ -9,7 +9,8 @@ from fastapi import APIRouter, HTTPException, Path, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
-from labelwise.review.context import REFUSED, Person, Reader, Review, TheReview, Wanted, Writer, told
+from labelwise.review.context import REFUSED, Reader, Review, TheReview, Wanted, Writer, told
+from labelwise.review.people import Person, note_event
 from labelwise.review.queue import Counts, Question, counts, next_question, page, pairs, question_by_id, release
 from labelwise.review.showing import show
 from labelwise.review.suggestions import find_classes
@@ -51,7 +52,7 @@ class Pair(BaseModel):
 
 def give(review: Review, person: Person, said: NewVerdicts) -> list[Verdict]:
     """Record what a person said: all of it or nothing; on several questions, to be undone together."""
-    if said.final and person.role != "admin":
+    if said.final and not person.may("admin"):
         raise HTTPException(403, f"{person.name} may not decide for others; that is for an admin.")
     token = said.token or uuid.uuid4().hex
     asked = list(dict.fromkeys(said.questions))
@@ -60,7 +61,10 @@ def give(review: Review, person: Person, said: NewVerdicts) -> list[Verdict]:
         for each in asked
     ]
     with told():
-        return record_many(review.database, verdicts, token if len(asked) > 1 else None)
+        given = record_many(review.database, verdicts, token if len(asked) > 1 else None)
+    if said.final:
+        note_event(review.database, person.name, "final verdict", questions=asked)
+    return given
 
 
 @router.get("/next")

@@ -2,30 +2,38 @@
 
 from os import PathLike
 from pathlib import Path
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 import labelwise
-from labelwise.review import api, items, pages
+from labelwise.review import api, doors, items, pages
 from labelwise.review.content import CONTENT, Contents
 from labelwise.review.context import Review
 from labelwise.review.database import Database
 from labelwise.review.live import Live
+from labelwise.review.people import Desk, Team
+from labelwise.review.security import Guard, log_in
 from labelwise.review.suggestions import Predictions
 from labelwise.runs import RunFolder
 
 
-def create_app(run: str | PathLike[str], database: Database, *, reviewer: str = "reviewer") -> FastAPI:
-    """The application that serves the review of a run: pages at /, the same as JSON under /api (described in /openapi.json).
+def create_app(
+    run: str | PathLike[str], database: Database, team: Team | None = None, *, reviewer: str = "reviewer"
+) -> FastAPI:
+    """The application that serves the review of a run: pages at /, the same as JSON at /api (see /openapi.json).
 
-    The database must be filled, and `content.arrow` be written (`preparing.prepare` does both). `reviewer` is who gives
-    verdicts before they say another name. Raises `ValueError` if a file of the run is damaged.
+    The database must be filled, and `content.arrow` be written (`preparing.prepare` does both). With a `team` people
+    log in; without, who opens the page is `reviewer` until they say another name, and may do everything. Raises
+    `ValueError` if a file of the run is damaged.
     """
-    folder = RunFolder(run)
+    folder, desk = RunFolder(run), Desk(database, team)
     app = FastAPI(title="labelwise review", version=labelwise.__version__, docs_url=None, redoc_url=None)
     app.state.review = Review(
         title=Path(str(folder.config["source"])).name,
@@ -33,8 +41,11 @@ def create_app(run: str | PathLike[str], database: Database, *, reviewer: str = 
         contents=Contents(folder / CONTENT),
         predictions=Predictions(folder.path, {name: task.classes for name, task in database.tasks.items()}),
         live=Live(database),
+        desk=desk,
         reviewer=reviewer,
     )
+    app.add_middleware(Guard, desk=desk)
+    app.include_router(doors.router)
     app.include_router(pages.router)
     app.include_router(items.router)
     app.include_router(api.router)
@@ -48,7 +59,23 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if _wants_json(request):
         return await http_exception_handler(request, error)
+    if error.status_code == 401 and request.method == "GET":
+        return await _let_in(request)
     return pages.error_page(request, error.status_code, str(error.detail))
+
+
+async def _let_in(request: Request) -> Response:
+    """Where there is a team, to the login; else on the way that was asked for, under the usual name."""
+    review: Review = request.app.state.review
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    if review.desk.team is None:
+        answer: Response = RedirectResponse(here, 303)
+        await run_in_threadpool(log_in, request, answer, review.reviewer)
+    elif request.headers.get("hx-request"):
+        answer = Response(headers={"HX-Redirect": "/login"})
+    else:
+        answer = RedirectResponse(f"/login?back={quote(here)}", 303)
+    return answer
 
 
 async def _misunderstood(request: Request, error: Exception) -> Response:

@@ -3,20 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import unquote
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, HTTPException, Query, Request
 
 from labelwise.review.content import Contents
 from labelwise.review.database import Database
 from labelwise.review.live import Live
+from labelwise.review.people import Desk, Person
 from labelwise.review.queue import Filter
+from labelwise.review.security import reviewer, viewer
 from labelwise.review.suggestions import Predictions
 
-COOKIE = "reviewer"
-
-Role = Literal["read-only", "reviewer", "admin"]
 Text = Annotated[str | None, Query(max_length=200)]
 
 
@@ -29,33 +27,14 @@ class Review:
     contents: Contents
     predictions: Predictions
     live: Live
+    desk: Desk
     reviewer: str
-
-
-class Person(NamedTuple):
-    """Who asks."""
-
-    name: str
-    role: Role
 
 
 def review_of(request: Request) -> Review:
     """The review that this server serves."""
     review: Review = request.app.state.review
     return review
-
-
-def person_of(request: Request) -> Person:
-    """Who asks: without a team whoever they say they are, and they may do everything."""
-    name = unquote(request.cookies.get(COOKIE, "")).strip()[:200]
-    return Person(name if name.isprintable() and name else request.app.state.review.reviewer, "admin")
-
-
-def writer_of(person: Annotated[Person, Depends(person_of)]) -> Person:
-    """Who asks, if they may give verdicts; else an answer 403."""
-    if person.role == "read-only":
-        raise HTTPException(403, f"{person.name} may look at this review, but give no verdicts.")
-    return person
 
 
 def filter_of(
@@ -69,7 +48,9 @@ def filter_of(
 ) -> Filter:
     """Which questions are wanted; what is left out or empty takes all."""
     with told():
-        return Filter(task or None, kind or None, given or None, suggested or None, annotator or None, text or None, state)
+        return Filter(
+            task or None, kind or None, given or None, suggested or None, annotator or None, text or None, state
+        )
 
 
 @contextmanager
@@ -84,11 +65,12 @@ def told() -> Iterator[None]:
 
 
 TheReview = Annotated[Review, Depends(review_of)]
-Reader = Annotated[Person, Depends(person_of)]
-Writer = Annotated[Person, Depends(writer_of)]
+Reader = Annotated[Person, Depends(viewer)]
+Writer = Annotated[Person, Depends(reviewer)]
 Wanted = Annotated[Filter, Depends(filter_of)]
 REFUSED: dict[int | str, dict[str, Any]] = {
     400: {"description": "It does not fit"},
-    403: {"description": "Not allowed to this person"},
+    401: {"description": "Nobody is logged in"},
+    403: {"description": "This person may not, or the request lacks the token of the session"},
     404: {"description": "There is no such thing"},
 }

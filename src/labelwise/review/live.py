@@ -51,5 +51,3 @@ class Live:
     def _newest(self) -> int:
         newest = sa.select(sa.func.max(verdict.c.id))
         return self._database.read(lambda connection: connection.scalar(newest)) or 0
-
-

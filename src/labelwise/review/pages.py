@@ -6,15 +6,16 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, HTTPException, Query, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import labelwise
 from labelwise.review import api
-from labelwise.review.context import COOKIE, Person, Reader, Review, TheReview, Wanted, Writer, told
+from labelwise.review.context import Reader, Review, TheReview, Wanted, Writer, told
+from labelwise.review.people import Person
 from labelwise.review.queue import Filter, counts, next_question, page, pairs
 from labelwise.review.showing import SAID, item_of, marked, show
 from labelwise.review.verdicts import LONGEST_NOTE, Verdict, undo
@@ -30,7 +31,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/")
 def queue(request: Request, review: TheReview, person: Reader, wanted: Wanted) -> Response:
     """The next question."""
-    shown = None if person.role == "read-only" else _next(review, person, wanted)
+    shown = _next(review, person, wanted)
     return _page(request, "queue.html.j2", review, person, wanted, **_stage(review, person, wanted, shown))
 
 
@@ -44,7 +45,7 @@ def one(request: Request, review: TheReview, person: Reader, question_id: int) -
 
 
 @router.get("/stage")
-def stage(request: Request, review: TheReview, person: Writer, wanted: Wanted) -> Response:
+def stage(request: Request, review: TheReview, person: Reader, wanted: Wanted) -> Response:
     """The next question, under another filter."""
     return _fragment(request, review, person, wanted, _next(review, person, wanted))
 
@@ -142,13 +143,10 @@ def bulk(
     return _grid(request, review, person, wanted, 0, _told(api.give(review, person, said)))
 
 
-@router.post("/reviewer")
-def reviewer(name: Annotated[str, Form(max_length=200)], back: Annotated[str, Form()] = "/") -> Response:
-    """Say who one is, where there is no team file."""
-    answer = RedirectResponse(back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/", 303)
-    if name.strip():
-        answer.set_cookie(COOKIE, quote(name.strip()), max_age=31_536_000, httponly=True, samesite="strict")
-    return answer
+def login_page(request: Request, back: str, name: str = "", why: str = "") -> Response:
+    """Where one logs in; `why` says what was wrong."""
+    team = request.app.state.review.desk.team is not None
+    return _render(request, "login.html.j2", 401 if why else 200, back=back, name=name, why=why, team=team)
 
 
 def error_page(request: Request, status: int, why: str) -> Response:
@@ -158,12 +156,16 @@ def error_page(request: Request, status: int, why: str) -> Response:
         answer.headers["HX-Retarget"], answer.headers["HX-Reswap"] = "#notice", "innerHTML"
         answer.status_code = status
         return answer
-    return _render(request, "error.html.j2", status, why=why, status=status)
+    return _render(request, "error.html.j2", status, why=why, code=status)
 
 
 def _next(review: Review, person: Person, wanted: Filter) -> dict[str, Any] | None:
+    """The next question; who may give no verdict sees the first, and holds nothing."""
     with told():
-        found = next_question(review.database, person.name, wanted, time.time())
+        if person.may("reviewer"):
+            found = next_question(review.database, person.name, wanted, time.time())
+        else:
+            found = next(iter(page(review.database, wanted, 0, 1)), None)
         return None if found is None else show(review, found.id, person)
 
 
@@ -173,7 +175,7 @@ def _stage(review: Review, person: Person, wanted: Filter, shown: dict[str, Any]
         "asked": shown,
         "token": uuid.uuid4().hex,
         "ahead": [row for row in ahead if row != shown["item_id"] and row in review.contents] if shown else [],
-        "final": wanted.state == "conflict" and person.role == "admin",
+        "final": wanted.state == "conflict" and person.may("admin"),
     }
 
 
@@ -212,9 +214,7 @@ def _told(given: list[Verdict]) -> str:
     return what if len(given) == 1 else f"{what} ({len(given)} items)"
 
 
-def _page(
-    request: Request, template: str, review: Review, person: Person, wanted: Filter, **more: Any
-) -> HTMLResponse:
+def _page(request: Request, template: str, review: Review, person: Person, wanted: Filter, **more: Any) -> HTMLResponse:
     settings, tasks = review.database.settings, review.database.tasks.values()
     classes = dict.fromkeys(name for task in tasks for name in task.classes)
     more |= {
@@ -230,9 +230,9 @@ def _page(
 
 
 def _render(request: Request, template: str, status: int = 200, **facts: Any) -> HTMLResponse:
-    csrf = getattr(request.state, "csrf", "")
-    page_of = _environment().get_template(template)
-    return HTMLResponse(page_of.render(request=request, csrf=csrf, **facts), status)
+    person = getattr(request.state, "person", None)
+    shown = _environment().get_template(template).render(csrf=person.csrf if person else "", **facts)
+    return HTMLResponse(shown, status)
 
 
 @cache

@@ -49,7 +49,7 @@ def write_contents(run: str | PathLike[str], rows: Sequence[int], *, quiet: bool
     rows stays. Raises `ValueError` if the run is not finished.
     """
     folder, labels = finished(run)
-    near = _neighbours(folder)
+    near = _neighbours(folder, rows)
     wanted = np.unique(np.concatenate([np.asarray(rows, np.int64), *(others for others, _ in near.values())]))
     fingerprint = short_hash(folder.config, wanted.tolist())
     path = folder / CONTENT
@@ -97,11 +97,11 @@ def _batches(whole: Callable[[int], Item], rows: np.ndarray, quiet: bool) -> Ite
             advance(min(_BATCH, len(rows) - start))
 
 
-def _neighbours(folder: RunFolder) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+def _neighbours(folder: RunFolder, rows: Sequence[int]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     path = folder / "neighbours.parquet"
     if not path.is_file():  # an audit without features, or by an older version
         return {}
-    table = pq.read_table(path)
+    table = pq.read_table(path, filters=[("example", "in", list(rows))])
     columns = (table[name].to_pylist() for name in ("example", "neighbours", "distances"))
     return {row: (np.array(others, np.int64), np.array(apart)) for row, others, apart in zip(*columns, strict=True)}
 

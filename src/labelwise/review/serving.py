@@ -3,6 +3,7 @@
 import getpass
 import multiprocessing
 import socket
+import sys
 import threading
 import webbrowser
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +14,8 @@ from typing import Any
 from labelwise.review.app import create_app
 from labelwise.review.database import open_database
 from labelwise.review.filling import SAMPLE
+from labelwise.review.people import Team
+from labelwise.review.security import check_host, is_loopback, tls_advice
 from labelwise.review.verdicts import rebuild
 
 
@@ -38,15 +41,19 @@ def serve(
     """
     import uvicorn
 
+    check_host(host, team)
+    people = None if team is None else Team(team)
     _prepare(run, database, sample=sample, seed=seed, quiet=quiet)
     with open_database(run, database, create=False) as opened, _listening(host, port) as listening:
         if opinions is not None and opinions != opened.settings["opinions"]:
             opened.set(opinions=opinions)
             rebuild(opened)
-        app = create_app(run, opened, reviewer=_name())
+        app = create_app(run, opened, people, reviewer=_name())
         address = f"http://{host if ':' not in host else f'[{host}]'}:{listening.getsockname()[1]}"
         if not quiet:
             print(f"review  {address}", flush=True)
+        if not is_loopback(host):
+            print(tls_advice(port), file=sys.stderr)
         if browser:
             threading.Timer(0.5, webbrowser.open, (address,)).start()
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, access_log=False)
@@ -70,7 +77,9 @@ def _prepare_here(arguments: tuple[Any, ...], settings: dict[str, Any]) -> None:
 
 def _listening(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=256)
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=256
+        )
     except OSError as error:
         raise OSError(f"{host}:{port} cannot be listened on ({error.strerror or error}); give another --port") from None
 

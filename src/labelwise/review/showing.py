@@ -3,7 +3,8 @@
 import re
 from typing import Any
 
-from labelwise.review.context import Person, Review
+from labelwise.review.context import Review
+from labelwise.review.people import Person
 from labelwise.review.queue import details
 from labelwise.review.suggestions import likeliest
 from labelwise.wording import SIGNS, title_of
@@ -82,8 +83,7 @@ def item_of(review: Review, row: int, key: str) -> dict[str, Any]:
 
 
 def marked(text: str, given: str | None, suggested: str | None, wanted: str | None) -> list[tuple[str, str]]:
-    """The text in pieces, each with what it is: "" or, to be marked, a word of the "suggested" or "given" label, or what
-    was "searched" for."""
+    """The text in pieces, each with what it is: a word of the label "given" or "suggested", what was "searched", or ""."""
     what: dict[str, str] = {}
     for kind, words in (("given", given), ("suggested", suggested)):
         for word in re.findall(r"\w{3,}", words or ""):
