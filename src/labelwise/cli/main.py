@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from labelwise.cli import audit, bench, demo, fit, look, review
+from labelwise.cli import audit, bench, demo, fit, look, review, team
 
 app = typer.Typer(
     name="labelwise",
@@ -40,6 +40,7 @@ app.command("export")(look.export)
 app.command("evaluate-cleaning")(look.evaluate_cleaning)
 app.command("methods")(look.methods)
 app.add_typer(look.data, name="data")
+app.command("team")(team.team)
 app.command("bench")(bench.bench)
 app.command("demo")(demo.demo)
 

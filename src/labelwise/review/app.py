@@ -5,7 +5,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
@@ -19,7 +18,7 @@ from labelwise.review.context import Review
 from labelwise.review.database import Database
 from labelwise.review.live import Live
 from labelwise.review.people import Desk, Team
-from labelwise.review.security import Guard, log_in
+from labelwise.review.security import Guard
 from labelwise.review.suggestions import Predictions
 from labelwise.runs import RunFolder
 
@@ -33,7 +32,7 @@ def create_app(
     log in; without, who opens the page is `reviewer` until they say another name, and may do everything. Raises
     `ValueError` if a file of the run is damaged.
     """
-    folder, desk = RunFolder(run), Desk(database, team)
+    folder, desk = RunFolder(run), Desk(database, team, reviewer)
     app = FastAPI(title="labelwise review", version=labelwise.__version__, docs_url=None, redoc_url=None)
     app.state.review = Review(
         title=Path(str(folder.config["source"])).name,
@@ -42,7 +41,6 @@ def create_app(
         predictions=Predictions(folder.path, {name: task.classes for name, task in database.tasks.items()}),
         live=Live(database),
         desk=desk,
-        reviewer=reviewer,
     )
     app.add_middleware(Guard, desk=desk)
     app.include_router(doors.router)
@@ -60,22 +58,9 @@ async def _refused(request: Request, error: Exception) -> Response:
     if _wants_json(request):
         return await http_exception_handler(request, error)
     if error.status_code == 401 and request.method == "GET":
-        return await _let_in(request)
+        here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/login?back={quote(here)}", 303)
     return pages.error_page(request, error.status_code, str(error.detail))
-
-
-async def _let_in(request: Request) -> Response:
-    """Where there is a team, to the login; else on the way that was asked for, under the usual name."""
-    review: Review = request.app.state.review
-    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    if review.desk.team is None:
-        answer: Response = RedirectResponse(here, 303)
-        await run_in_threadpool(log_in, request, answer, review.reviewer)
-    elif request.headers.get("hx-request"):
-        answer = Response(headers={"HX-Redirect": "/login"})
-    else:
-        answer = RedirectResponse(f"/login?back={quote(here)}", 303)
-    return answer
 
 
 async def _misunderstood(request: Request, error: Exception) -> Response:
@@ -87,4 +72,5 @@ async def _misunderstood(request: Request, error: Exception) -> Response:
 
 
 def _wants_json(request: Request) -> bool:
-    return request.url.path.startswith(("/api/", "/items/"))
+    """Whether a program asks: also our script, which puts what went wrong into the line for news."""
+    return request.url.path.startswith(("/api/", "/items/")) or "hx-request" in request.headers

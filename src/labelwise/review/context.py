@@ -20,7 +20,7 @@ Text = Annotated[str | None, Query(max_length=200)]
 
 @dataclass(frozen=True)
 class Review:
-    """What is served: `title` is what the audit was of, `reviewer` the name of who says none (without a team)."""
+    """What is served; `title` is what the audit was of."""
 
     title: str
     database: Database
@@ -28,7 +28,6 @@ class Review:
     predictions: Predictions
     live: Live
     desk: Desk
-    reviewer: str
 
 
 def review_of(request: Request) -> Review:

@@ -1,6 +1,7 @@
 """Coming and going: the login page, and the same as JSON."""
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Form, HTTPException, Request, Response
 from fastapi.responses import RedirectResponse
@@ -9,7 +10,7 @@ from pydantic import BaseModel, Field
 from labelwise.review.context import REFUSED, Reader, TheReview
 from labelwise.review.pages import login_page
 from labelwise.review.people import LONGEST_PASSWORD
-from labelwise.review.security import log_in, log_out
+from labelwise.review.security import NAME_COOKIE, log_in, log_out
 from labelwise.review.verdicts import LONGEST_NAME
 
 Name = Annotated[str, Form(max_length=LONGEST_NAME)]
@@ -19,10 +20,10 @@ router = APIRouter(responses=REFUSED)
 
 
 class Credentials(BaseModel):
-    """Who one is; where there is no team, any name will do."""
+    """Name and password of one of the team."""
 
     name: Annotated[str, Field(max_length=LONGEST_NAME)]
-    password: Annotated[str, Field(max_length=LONGEST_PASSWORD)] = ""
+    password: Annotated[str, Field(max_length=LONGEST_PASSWORD)]
 
 
 class Session(BaseModel):
@@ -40,8 +41,8 @@ def show_login(request: Request, back: str = "/") -> Response:
 
 
 @router.post("/login", include_in_schema=False)
-def enter(request: Request, name: Name, password: Password = "", back: Annotated[str, Form()] = "/") -> Response:
-    """Log in, or be somebody else where there is no team, and go where one wanted to."""
+def enter(request: Request, name: Name, password: Password, back: Annotated[str, Form()] = "/") -> Response:
+    """Log in and go where one wanted to."""
     inside = back.startswith("/") and not back.startswith(("//", "/\\")) and back.isprintable()
     answer = RedirectResponse(back if inside else "/", 303)
     try:
@@ -59,6 +60,14 @@ def leave(request: Request) -> Response:
     return answer
 
 
+@router.post("/reviewer", include_in_schema=False)
+def be(name: Name) -> Response:
+    """Say who one is, where there is no team."""
+    answer = RedirectResponse("/", 303)
+    answer.set_cookie(NAME_COOKIE, quote(name.strip()), max_age=31_536_000, httponly=True, samesite="strict")
+    return answer
+
+
 @router.post("/api/login")
 def enter_as(request: Request, response: Response, review: TheReview, who: Credentials) -> Session:
     """Log in; the answer sets the cookie of the session."""
@@ -66,8 +75,8 @@ def enter_as(request: Request, response: Response, review: TheReview, who: Crede
         csrf = log_in(request, response, who.name, who.password)
     except ValueError as error:
         raise HTTPException(401, str(error)) from None
-    team = review.desk.team
-    return Session(name=who.name, role="admin" if team is None else team.members[who.name].role, csrf=csrf)
+    assert review.desk.team is not None
+    return Session(name=who.name, role=review.desk.team.members[who.name].role, csrf=csrf)
 
 
 @router.get("/api/session")

@@ -145,17 +145,11 @@ def bulk(
 
 def login_page(request: Request, back: str, name: str = "", why: str = "") -> Response:
     """Where one logs in; `why` says what was wrong."""
-    team = request.app.state.review.desk.team is not None
-    return _render(request, "login.html.j2", 401 if why else 200, back=back, name=name, why=why, team=team)
+    return _render(request, "login.html.j2", 401 if why else 200, back=back, name=name, why=why)
 
 
 def error_page(request: Request, status: int, why: str) -> Response:
-    """What went wrong, in the line for news if only a part of a page was asked for."""
-    if request.headers.get("hx-request"):
-        answer = _render(request, "notice.html.j2", notice=why, failed=True)
-        answer.headers["HX-Retarget"], answer.headers["HX-Reswap"] = "#notice", "innerHTML"
-        answer.status_code = status
-        return answer
+    """What went wrong."""
     return _render(request, "error.html.j2", status, why=why, code=status)
 
 

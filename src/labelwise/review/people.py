@@ -14,6 +14,7 @@ from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import sqlalchemy as sa
 import yaml
@@ -152,7 +153,7 @@ def read_team(path: Path) -> dict[str, Member]:
         if facts["role"] not in ROLES:
             raise ValueError(f"{where}: the role should be one of {', '.join(ROLES)}; got {facts['role']!r}")
         try:
-            check_name(name)
+            _check_name(name)
             _parts(str(facts["password"]))
         except ValueError as error:
             raise ValueError(
@@ -168,7 +169,7 @@ def add_member(path: str | PathLike[str], name: str, role: str, password: str) -
     Their open sessions end. Raises `ValueError` for an unfit name, role or password, and for a broken file.
     """
     path = Path(path)
-    check_name(name)
+    _check_name(name)
     if role not in ROLES:
         raise ValueError(f"the role should be one of {', '.join(ROLES)}; got {role!r}")
     if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
@@ -180,39 +181,44 @@ def add_member(path: str | PathLike[str], name: str, role: str, password: str) -
         temporary.write_text(yaml.safe_dump({"users": users}, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def check_name(name: Any) -> None:
-    """Raise `ValueError` unless this can be a person's name: printable, without space around it, not too long."""
-    fits = isinstance(name, str) and name.isprintable() and name == name.strip() and 0 < len(name) <= LONGEST_NAME
-    if not fits:
+def fits_name(name: Any) -> bool:
+    """Whether this can be a person's name: printable, without space around it, not too long."""
+    return isinstance(name, str) and name.isprintable() and name == name.strip() and 0 < len(name) <= LONGEST_NAME
+
+
+def _check_name(name: Any) -> None:
+    if not fits_name(name):
         raise ValueError(
             f"a name has 1 to {LONGEST_NAME} printable characters and no space around it; got {str(name)[:40]!r}"
         )
 
 
 class Desk:
-    """Where people log in and out; with `team`, by password; without, as whom they say, with every right.
+    """Where people say who they are; with `team`, by password; without, as they like, and with every right.
 
-    Of the token that a person holds only its hash is stored, so that who reads the database cannot log in by it.
+    `anyone` is who comes without a name where there is no team. Of the token that a session is known by only its hash
+    is stored, so that who reads the database cannot log in by it.
     """
 
-    def __init__(self, database: Database, team: Team | None = None):
-        self.database, self.team = database, team
+    def __init__(self, database: Database, team: Team | None = None, anyone: str = "reviewer"):
+        self.database, self.team, self.anyone = database, team, anyone
         self._attempts = Attempts()
-        if team is not None:
+        if team is None:
+            if "csrf" not in database.settings:
+                database.set(csrf=secrets.token_urlsafe(32))
+            self._csrf = str(database.settings["csrf"])  # the same after a restart, so that open pages go on
+        else:
             _nobody()  # now, so that the first unknown name takes no longer than others
 
-    def enter(self, name: str, password: str = "", address: str = "", now: float | None = None) -> str:
+    def enter(self, name: str, password: str, address: str = "", now: float | None = None) -> str:
         """Log in, and give the token of the new session; `address` is where the person is, in the network.
 
-        Raises `LoginRefused`, which takes as long and says the same whether name or password is wrong; `ValueError` for
-        what cannot be a name.
+        Raises `LoginRefused`, which takes as long and says the same whether name or password is wrong.
         """
         now = time.time() if now is None else now
-        member = Member("admin", "")
         if self.team is None:
-            check_name(name)
-        else:
-            member = self._checked(self.team, name, password, address, now)
+            raise LoginRefused("nobody logs in here: the review was started without a team")
+        member = self._checked(self.team, name, password, address, now)
         token = secrets.token_urlsafe(32)
         row = {
             "token_hash": _digest(token),
@@ -247,15 +253,17 @@ class Desk:
     def person(self, token: str, now: float | None = None) -> Person | None:
         """Who holds this token; None if the session is over, or that person was taken out of the team.
 
-        The role is that of the team file as it is now; a new password ends the sessions that began before.
+        The role is that of the team file as it is now; a new password ends the sessions that began before. Without a
+        team the token is the name, quoted as in a URL.
         """
+        if self.team is None:
+            name = unquote(token).strip()
+            return Person(name if fits_name(name) else self.anyone, "admin", self._csrf)
         now = time.time() if now is None else now
         wanted = sa.select(session).where(session.c.token_hash == _digest(token), session.c.expires_at > now)
         row = self.database.read(lambda connection: connection.execute(wanted).first())
-        if row is None:
-            return None
-        member = Member("admin", "") if self.team is None else self.team.members.get(row.user)
-        if member is None or not hmac.compare_digest(row.csrf, _csrf(token, member)):
+        member = self.team.members.get(row.user) if row else None
+        if row is None or member is None or not hmac.compare_digest(row.csrf, _csrf(token, member)):
             return None
         return Person(row.user, member.role, row.csrf)
 

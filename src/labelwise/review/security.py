@@ -22,6 +22,9 @@ MOST_BYTES = 2**20
 LOGIN_PATHS = ("/login", "/api/login")
 """Where one may write before one is logged in."""
 
+NAME_COOKIE = "reviewer"
+"""Holds the name, quoted as in a URL, where there is no team."""
+
 CSRF_HEADER, CSRF_FIELD = "X-CSRF-Token", "csrf"
 
 HEADERS = {
@@ -44,8 +47,8 @@ class Guard:
 
     It reads the body of each request, up to `most_bytes`, however it is sent; refuses other hosts than loopback where
     there is no team (or any web page could reach the review by a name that it makes point to this machine); finds out
-    who is logged in (`request.state.person`, a `Person` or None; `request.state.desk`); lets nobody write who is not
-    logged in, or whose request comes from another site's page or lacks the token of the session, in the header
+    who is there (`request.state.person`, a `Person` or None; `request.state.desk`); lets nobody write who is not logged
+    in, or whose request comes from another site's page or lacks the token of the session, in the header
     `X-CSRF-Token` or the form field `csrf`; and sends `HEADERS` along with every answer, and "no-store" where nothing
     is said of caching.
     """
@@ -74,7 +77,8 @@ class Guard:
             body, refusal = await self._body(headers, receive)
         if refusal is None:
             token = cookie_parser(headers.get("cookie", "")).get(cookie_name(self.desk, scope["scheme"]))
-            person = await run_in_threadpool(self.desk.person, token) if token else None
+            known = token or self.desk.team is None
+            person = await run_in_threadpool(self.desk.person, token or "") if known else None
             scope.setdefault("state", {}).update(person=person, desk=self.desk)
             if scope["method"] not in _SAFE:
                 refusal = _write_refusal(scope["path"], headers, body, person)
@@ -154,12 +158,14 @@ def _refuse(status: int, why: str) -> Response:
 
 
 def cookie_name(desk: Desk, scheme: str) -> str:
-    """Name of the session's cookie: of this review alone, as cookies do not tell ports of one machine apart."""
+    """Name of the cookie that says who one is; with a team of this review alone, as cookies do not tell ports apart."""
+    if desk.team is None:
+        return NAME_COOKIE
     own = f"labelwise-{desk.database.settings['fingerprint'][:8]}"
     return f"__Host-{own}" if scheme == "https" else own
 
 
-def log_in(request: Request, response: Response, name: str, password: str = "") -> str:
+def log_in(request: Request, response: Response, name: str, password: str) -> str:
     """Open a session and let `response` set its cookie; gives the session's CSRF token.
 
     Raises as `Desk.enter` does.

@@ -219,4 +219,14 @@ document.addEventListener("htmx:after:swap", () => {
   last = null;
   for (const row of find(".question")?.dataset.ahead.split(" ").filter(Boolean) ?? []) new Image().src = `/items/${row}/content`;
 });
+document.addEventListener("htmx:response:error", (event) => {
+  const { text, response } = event.detail.ctx;
+  let told = `The server answered ${response.status}.`;
+  try {
+    const { detail } = JSON.parse(text);
+    told = typeof detail === "string" ? detail : `${detail[0].loc.at(-1)}: ${detail[0].msg}`;
+  } catch {} // not from our server: a proxy's page
+  say(told, true);
+  if (response.status === 401) location.assign("/login");
+});
 document.addEventListener("htmx:error", () => say("The server does not answer; nothing was recorded. Try again.", true));
