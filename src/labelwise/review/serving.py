@@ -2,6 +2,7 @@
 
 import getpass
 import multiprocessing
+import os
 import socket
 import sys
 import threading
@@ -76,12 +77,17 @@ def _prepare_here(arguments: tuple[Any, ...], settings: dict[str, Any]) -> None:
 
 
 def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol by name: asyncio sends small answers at once only where the socket says that it speaks TCP.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=256
-        )
+        if os.name == "posix":  # elsewhere this would let two servers share a port
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
     except OSError as error:
+        listening.close()
         raise OSError(f"{host}:{port} cannot be listened on ({error.strerror or error}); give another --port") from None
+    return listening
 
 
 def _name() -> str:
