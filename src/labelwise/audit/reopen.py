@@ -1,5 +1,6 @@
 """A finished audit, opened again: its labels with the findings in effect."""
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -56,21 +57,44 @@ def export_corrected(run: str | PathLike[str], file: str | PathLike[str]) -> dic
     {"relabelled": ..., "removed": ...}. Raises `ValueError` if the run is not finished, or for another kind of file.
     """
     folder, given = finished(run)
-    file = Path(file)
-    if file.suffix not in (".parquet", ".csv"):
-        raise ValueError(f"corrected labels are written as .parquet or .csv; got {file.name!r}")
     table = apply_corrections(given, findings.read(folder / runs.ISSUES))
+    write_corrected(given, table, file)
+    return count_changes(given, table)
+
+
+def write_corrected(
+    given: LabelTable, table: LabelTable, file: str | PathLike[str], more: Mapping[str, pa.Array] | None = None
+) -> None:
+    """Write the labels of `table` beside those of `given`, see `export_corrected`, and then the columns `more`."""
     names = [task.name for task in table.tasks]
     columns: dict[str, Any] = {free_name("id", names): pa.array(table.ids.tolist(), pa.string())}
     columns |= {task.name: table.data[task.name] for task in table.tasks}
     columns |= {free_name(f"given_{task.name}", names): given.data[task.name] for task in given.tasks}
+    for name, column in (more or {}).items():
+        columns[free_name(name, columns)] = column
+    write_columns(file, columns)
+
+
+def write_columns(file: str | PathLike[str], columns: Mapping[str, Any]) -> None:
+    """Write columns as Parquet or CSV by the name of `file`; raises `ValueError` for another kind of file."""
+    check_suffix(file)
     with writing(file) as temporary:
-        if file.suffix == ".csv":
+        if temporary.suffix == ".csv":
             pa.csv.write_csv(pa.table(columns), temporary)
         else:
             pq.write_table(pa.table(columns), temporary)
+
+
+def check_suffix(file: str | PathLike[str]) -> None:
+    """Raise `ValueError` unless the file's name ends as one that labels can be written to."""
+    if Path(file).suffix not in (".parquet", ".csv"):
+        raise ValueError(f"corrected labels are written as .parquet or .csv; got {Path(file).name!r}")
+
+
+def count_changes(given: LabelTable, table: LabelTable) -> dict[str, dict[str, int]]:
+    """How many labels of `given` are others in `table`, by task: {"relabelled": ..., "removed": ...}."""
     changed = {}
-    for task in table.tasks:
+    for task in given.tasks:
         before, after = given.labels(task.name), table.labels(task.name)
         changed[task.name] = {
             "relabelled": int(((after != before) & (after >= 0)).sum()),
