@@ -1,5 +1,6 @@
 """The review as JSON: everything that the page does."""
 
+import math
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -9,7 +10,9 @@ from fastapi import APIRouter, HTTPException, Path, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
+from labelwise.review.agreement import reviewer_statistics
 from labelwise.review.context import REFUSED, Reader, Review, TheReview, Wanted, Writer, told
+from labelwise.review.estimating import Standing, standing
 from labelwise.review.people import Person, note_event
 from labelwise.review.queue import Counts, Question, counts, next_question, page, pairs, question_by_id, release
 from labelwise.review.showing import show
@@ -147,6 +150,23 @@ def search_classes(
     chances = None if row is None else review.predictions.of(row, task)
     above = review.contents.tree.get(task)
     return find_classes(names, typed, under=under, above=above, probabilities=chances)
+
+
+@router.get("/standing")
+def how_it_stands(review: TheReview, person: Reader) -> Standing:
+    """How many errors are left, with intervals, whether going on pays, and what each kind of finding was worth."""
+    return standing(review.database)
+
+
+@router.get("/people")
+def what_people_did(review: TheReview, person: Reader) -> dict[str, Any]:
+    """What each reviewer did, and how far they agree; null where there is nothing to compare."""
+    found = reviewer_statistics(review.database)
+    return {name: [_finite(each._asdict()) for each in getattr(found, name)] for name in found._fields}
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: None if isinstance(each, float) and math.isnan(each) else each for name, each in values.items()}
 
 
 @router.get("/items/{row}")

@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import labelwise
 from labelwise.review import api
 from labelwise.review.context import Reader, Review, TheReview, Wanted, Writer, told
+from labelwise.review.estimating import standing
 from labelwise.review.people import Person
 from labelwise.review.queue import Filter, counts, next_question, page, pairs
 from labelwise.review.showing import SAID, item_of, marked, show
@@ -122,6 +123,13 @@ def grid(
     if request.headers.get("hx-request"):
         return _grid(request, review, person, wanted, offset)
     return _page(request, "grid.html.j2", review, person, wanted, **_thumbnails(review, wanted, offset))
+
+
+@router.get("/progress")
+def progress(request: Request, review: TheReview, person: Reader) -> Response:
+    """Where the review stands: errors left, what findings were worth, who did what, who agrees with whom."""
+    people = api.what_people_did(review, person)
+    return _page(request, "progress.html.j2", review, person, Filter(), stands=standing(review.database), people=people)
 
 
 @router.post("/bulk")
@@ -240,6 +248,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         number=lambda value: f"{value:,}",
+        figure=lambda value: "–" if value is None else f"{value:,.2f}",
         percent=lambda value: f"{100 * value:.0f}\u202f%",
         when=lambda at: f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC",
         query=_query,
