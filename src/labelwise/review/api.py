@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from labelwise.review.agreement import reviewer_statistics
 from labelwise.review.context import REFUSED, Reader, Review, TheReview, Wanted, Writer, told
-from labelwise.review.estimating import Standing, standing
+from labelwise.review.estimating import Standing
 from labelwise.review.people import Person, note_event
 from labelwise.review.queue import Counts, Question, counts, next_question, page, pairs, question_by_id, release
 from labelwise.review.showing import show
@@ -155,7 +155,7 @@ def search_classes(
 @router.get("/standing")
 def how_it_stands(review: TheReview, person: Reader) -> Standing:
     """How many errors are left, with intervals, whether going on pays, and what each kind of finding was worth."""
-    return standing(review.database)
+    return review.standings.now()
 
 
 @router.get("/people")

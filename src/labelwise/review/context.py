@@ -9,6 +9,7 @@ from fastapi import Depends, HTTPException, Query, Request
 
 from labelwise.review.content import Contents
 from labelwise.review.database import Database
+from labelwise.review.estimating import Standings
 from labelwise.review.live import Live
 from labelwise.review.people import Desk, Person
 from labelwise.review.queue import Filter
@@ -27,6 +28,7 @@ class Review:
     contents: Contents
     predictions: Predictions
     live: Live
+    standings: Standings
     desk: Desk
 
 

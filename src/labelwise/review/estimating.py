@@ -1,7 +1,8 @@
-"""What the verdicts so far say of all findings: how often each kind proved wrong, how many errors are left, what next."""
+"""What the verdicts so far say of all findings: how often each kind proved wrong, how many errors are left."""
 
+import threading
+import time
 from collections import Counter, defaultdict
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,18 +56,35 @@ class Standing(NamedTuple):
     overlooked: int
 
 
+class Standings:
+    """Where a review stands, worked out (which takes a second for 100,000 findings) when it is asked for and is old."""
+
+    def __init__(self, database: Database):
+        self._database = database
+        self._lock = threading.Lock()
+        self._newest: int | None = None
+        self._at = 0.0
+        self._known: Standing | None = None
+
+    def now(self, patience: float = 0.0) -> Standing:
+        """Where it stands by all verdicts, or by those of up to `patience` seconds ago."""
+        with self._lock:
+            if self._known is not None and time.monotonic() - self._at < patience:
+                return self._known
+            newest = self._database.read(lambda connection: connection.scalar(sa.select(sa.func.max(verdict.c.id))))
+            if self._known is None or newest != self._newest:
+                self._known, self._newest = standing(self._database), newest
+            self._at = time.monotonic()
+            return self._known
+
+
 def standing(database: Database) -> Standing:
-    """Where the review stands by all its verdicts; worked out anew only after a verdict."""
-    newest = database.read(lambda connection: connection.scalar(sa.select(sa.func.max(verdict.c.id))))
-    return _standing(database, newest or 0)
-
-
-@lru_cache(maxsize=2)
-def _standing(database: Database, newest: int) -> Standing:
+    """Where the review stands by all its verdicts."""
     outcome = _outcomes(database)
     main = _main_findings(database)
     calibrations: dict[str, Calibration] = {}
-    kinds, left = [], []
+    kinds: list[Kind] = []
+    left: list[tuple[Calibration, np.ndarray]] = []
     for kind, (ids, scores) in main.items():
         outcomes = np.array([outcome.get(each, -1) for each in ids.tolist()], np.int64)
         calibrations[kind] = calibrate(scores, outcomes)
@@ -106,10 +124,9 @@ def _outcomes(database: Database) -> dict[int, int]:
     """What was decided on each question: 1 the label proved wrong, 0 right, -1 nobody can tell."""
     found = decisions(database)
     found = found[found["state"] == "decided"]
-    columns = (found[name] for name in ("question_id", "action", "classes", "given"))
     return {
-        int(number): -1 if action == "unsure" else int(action != "keep" and classes != (given,))
-        for number, action, classes, given in zip(*columns, strict=True)
+        number: -1 if action == "unsure" else int(action != "keep" and classes != (given,))
+        for number, action, classes, given in found[["question_id", "action", "classes", "given"]].to_numpy().tolist()
     }
 
 
@@ -136,10 +153,10 @@ def _samples(database: Database, outcome: dict[int, int]) -> tuple[list[Sample],
         elif labelled:
             flagged[task] += 1
     facts: list[dict[str, Any]] = read_json(RunFolder(database.run) / "describe.json")["tasks"]
-    labelled = {each["name"]: each.get("labelled", 0) for each in facts}
+    labelled = {each["name"]: sum(each["counts"].values()) for each in facts if each["kind"] == "single"}
     samples = [
         Sample(
-            max(0, labelled[task] - flagged[task]),
+            max(labelled[task] - flagged[task], len(drawn[task])),
             sum(each >= 0 for each in drawn[task]),
             sum(each == 1 for each in drawn[task]),
         )

@@ -15,7 +15,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import labelwise
 from labelwise.review import api
 from labelwise.review.context import Reader, Review, TheReview, Wanted, Writer, told
-from labelwise.review.estimating import standing
 from labelwise.review.people import Person
 from labelwise.review.queue import Filter, counts, next_question, page, pairs
 from labelwise.review.showing import SAID, item_of, marked, show
@@ -129,7 +128,13 @@ def grid(
 def progress(request: Request, review: TheReview, person: Reader) -> Response:
     """Where the review stands: errors left, what findings were worth, who did what, who agrees with whom."""
     people = api.what_people_did(review, person)
-    return _page(request, "progress.html.j2", review, person, Filter(), stands=standing(review.database), people=people)
+    return _page(request, "progress.html.j2", review, person, Filter(), stands=review.standings.now(), people=people)
+
+
+@router.get("/advice")
+def advice(request: Request, review: TheReview, person: Reader) -> Response:
+    """Whether going on pays, and how many errors are left, in one line."""
+    return _render(request, "advice.html.j2", stands=review.standings.now(patience=60))
 
 
 @router.post("/bulk")

@@ -83,7 +83,7 @@ def item_of(review: Review, row: int, key: str) -> dict[str, Any]:
 
 
 def marked(text: str, given: str | None, suggested: str | None, wanted: str | None) -> list[tuple[str, str]]:
-    """The text in pieces, each with what it is: a word of the "given" or "suggested" label, what was "searched", or else."""
+    """The text in pieces, each with why it is marked: a word of the "given" or "suggested" label, "searched", or ""."""
     what: dict[str, str] = {}
     for kind, words in (("given", given), ("suggested", suggested)):
         for word in re.findall(r"\w{3,}", words or ""):
