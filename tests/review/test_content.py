@@ -66,7 +66,7 @@ def test_a_damaged_file_is_named(tmp_path):
 
 def test_nothing_is_kept_of_a_row_that_is_not_there(tmp_path):
     path = tmp_path / "content.arrow"
-    schema = SCHEMA.with_metadata({"review": '{"note": "", "tree": {}, "fingerprint": "0"}'})
+    schema = SCHEMA.with_metadata({"review": '{"note": "", "tree": {}, "words": {}, "fingerprint": "0"}'})
     with pa.ipc.new_file(str(path), schema) as writer:
         rows = [{"example": row, "key": str(row), "kind": "none", "labels": "{}"} for row in (2, 5)]
         writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))

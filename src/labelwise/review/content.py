@@ -46,7 +46,8 @@ _SHADES = ("#0c1a1f", "#10434a", "#1f7f7a", "#8cc084", "#fbf3b0")  # silent to l
 class Contents:
     """The items of a review, by row number; a file made by `preparing.write_contents`, memory-mapped.
 
-    `note` says in words if only part can be shown, `tree` which parent class stands above each class, by task. Raises
+    `note` says in words if only part can be shown, `tree` which parent class stands above each class, and
+    `words` which words speak for each class of texts, both by task. Raises
     `ValueError` if the file is damaged.
     """
 
@@ -57,6 +58,7 @@ class Contents:
             raise ValueError(f"{path} cannot be read ({error}); delete it and start the review again") from None
         facts = facts_of(path)
         self.note: str = facts["note"]
+        self.words: dict[str, dict[str, list[str]]] = facts["words"]
         self.tree: dict[str, dict[str, str]] = facts["tree"]
         self.fingerprint: str = facts["fingerprint"]
         self._examples = self._table["example"].to_numpy()

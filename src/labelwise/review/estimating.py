@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import ArrayLike
 
 from labelwise.review.database import Database
 from labelwise.review.learning import (
@@ -84,7 +85,7 @@ def standing(database: Database) -> Standing:
     main = _main_findings(database)
     calibrations: dict[str, Calibration] = {}
     kinds: list[Kind] = []
-    left: list[tuple[Calibration, np.ndarray]] = []
+    left: list[tuple[Calibration, ArrayLike]] = []
     for kind, (ids, scores) in main.items():
         outcomes = np.array([outcome.get(each, -1) for each in ids.tolist()], np.int64)
         calibrations[kind] = calibrate(scores, outcomes)
@@ -104,9 +105,9 @@ def standing(database: Database) -> Standing:
     share = sum(each.wrong for each in samples) + 0.5
     share /= sum(each.decided for each in samples) + 1
     chance_of = {
-        each: float(chance)
+        each: chance
         for kind, (ids, scores) in main.items()
-        for each, chance in zip(ids.tolist(), calibrations[kind].chance(scores).value, strict=True)
+        for each, chance in zip(ids.tolist(), np.asarray(calibrations[kind].chance(scores).value).tolist(), strict=True)
     }
     following = sa.select(question.c.id).where(question.c.state == "open").order_by(question.c.position).limit(AHEAD)
     ahead = database.read(lambda connection: list(connection.scalars(following)))

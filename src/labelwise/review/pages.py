@@ -17,8 +17,9 @@ from labelwise.review import api
 from labelwise.review.context import Reader, Review, TheReview, Wanted, Writer, told
 from labelwise.review.people import Person
 from labelwise.review.queue import Filter, counts, next_question, page, pairs
-from labelwise.review.showing import SAID, item_of, marked, show
+from labelwise.review.showing import SAID, item_of, show
 from labelwise.review.verdicts import LONGEST_NOTE, Verdict, undo
+from labelwise.review.words import marked
 from labelwise.wording import SIGNS, title_of
 
 GRID = 60  # thumbnails on one page

@@ -28,6 +28,7 @@ from labelwise.review.content import CONTENT, SCHEMA, facts_of
 from labelwise.review.database import open_database
 from labelwise.review.filling import SAMPLE, fill
 from labelwise.review.schema import item
+from labelwise.review.words import telling_words
 from labelwise.runs import RunFolder, short_hash, writing
 
 SIDE = 1024  # pixels of the longer side of a picture
@@ -56,18 +57,19 @@ def write_contents(run: str | PathLike[str], rows: Sequence[int], *, quiet: bool
     old = facts_of(path)
     if old.get("fingerprint") == fingerprint and not old.get("note"):
         return path
-    note = ""
+    note, words = "", {}
     try:
-        look = _from_source(examples(run, quiet=quiet))
+        table = examples(run, quiet=quiet)
+        look, words = _from_source(table), _words(table)
     except (ValueError, OSError, ImportError) as error:
         note = (
             f"The source could not be read again, so only the small pictures and clipped texts that the audit kept of "
             f"its worst findings are shown ({error})."
         )
         look = _from_audit(folder)
-    facts = {"fingerprint": fingerprint, "note": note, "tree": _tree(labels)}
+    facts = {"fingerprint": fingerprint, "note": note, "tree": _tree(labels), "words": words}
     keys = labels.ids
-    given = {task.name: _words(folder, task.name) for task in labels.tasks}
+    given = {task.name: _labels(folder, task.name) for task in labels.tasks}
 
     def whole(row: int) -> Item:
         others, distances = near.get(row, ((), ()))
@@ -118,7 +120,15 @@ def _tree(labels: LabelTable) -> dict[str, dict[str, str]]:
     return tree
 
 
-def _words(folder: RunFolder, task: str) -> pa.ChunkedArray:
+def _words(table: LabelTable) -> dict[str, dict[str, list[str]]]:
+    """The words that speak for each class of each task, if the examples are texts."""
+    if table.media is None or table.media[1] != "text":
+        return {}
+    texts = table.data[table.media[0]].to_pylist()
+    return {task.name: telling_words(texts, table.data[task.name].to_pylist()) for task in table.tasks}
+
+
+def _labels(folder: RunFolder, task: str) -> pa.ChunkedArray:
     return pq.read_table(folder / runs.LABELS, columns=[task])[task]
 
 

@@ -10,7 +10,6 @@ from labelwise.review.suggestions import likeliest
 from labelwise.wording import SIGNS, title_of
 
 LIKELY = 5
-_SHOWN_TEXT = 20_000
 
 SAID = {
     "keep": "kept the label",
@@ -29,7 +28,8 @@ def show(review: Review, question_id: int, person: Person) -> dict[str, Any]:
     """All that a reviewer needs to decide a question, in plain values.
 
     The fields of `queue.details`, and `item` (see `item_of`), `suggestions` (the likeliest classes by the models:
-    `name`, `probability`, `parent`), `neighbours` (the nearest others, each an item with its `distance` and the
+    `name`, `probability`, `parent`), `words` (those of a text that speak for
+    the "given" or "suggested" label), `neighbours` (the nearest others, each an item with its `distance` and the
     `label` it has in this task), `places` (where given and suggested label stand in the tree: `task`, `given`,
     `suggested`, from the root down), `single` (whether it asks for a class). Raises `LookupError` if there is no such
     question.
@@ -44,8 +44,10 @@ def show(review: Review, question_id: int, person: Person) -> dict[str, Any]:
     for finding in found["findings"]:
         finding |= {"title": title_of(finding["kind"]), "sign": SIGNS.get(finding["kind"], "•")}
     given = chances[names.index(found["given"])] if chances is not None and found["given"] in names else None
+    item = item_of(review, row, found["key"])
     return found | {
-        "item": item_of(review, row, found["key"]),
+        "item": item,
+        "words": _speaking(review, task, found["given"], found["suggested"]) if item["kind"] == "text" else {},
         "single": facts is not None,
         "suggestions": [
             {"name": name, "probability": chance, "parent": above.get(name)}
@@ -82,20 +84,14 @@ def item_of(review: Review, row: int, key: str) -> dict[str, Any]:
     }
 
 
-def marked(text: str, given: str | None, suggested: str | None, wanted: str | None) -> list[tuple[str, str]]:
-    """The text in pieces, each with why it is marked: a word of the "given" or "suggested" label, "searched", or ""."""
-    what: dict[str, str] = {}
-    for kind, words in (("given", given), ("suggested", suggested)):
-        for word in re.findall(r"\w{3,}", words or ""):
-            what[word.casefold()] = kind
-    patterns = [rf"\b{re.escape(word)}\b" for word in sorted(what, key=len, reverse=True)]
-    if wanted and wanted.strip():
-        what[wanted.strip().casefold()] = "searched"
-        patterns.insert(0, re.escape(wanted.strip()))
-    if not patterns:
-        return [(text[:_SHOWN_TEXT], "")]
-    pieces = re.split(f"({'|'.join(patterns)})", text[:_SHOWN_TEXT], flags=re.IGNORECASE)
-    return [(piece, what.get(piece.casefold(), "") if at % 2 else "") for at, piece in enumerate(pieces) if piece]
+def _speaking(review: Review, task: str, given: str | None, suggested: str | None) -> dict[str, str]:
+    """Words that speak for the "given" or the "suggested" label and not for the other; names of classes do always."""
+    words = review.contents.words.get(task, {})
+    of_given, of_suggested = set(words.get(given or "", ())), set(words.get(suggested or "", ()))
+    speaks = dict.fromkeys(of_given - of_suggested, "given") | dict.fromkeys(of_suggested - of_given, "suggested")
+    for kind, name in (("given", given), ("suggested", suggested)):
+        speaks |= {word.casefold(): kind for word in re.findall(r"\w{3,}", name or "")}
+    return speaks
 
 
 def _places(review: Review, task: str, given: str | None, suggested: str | None) -> list[dict[str, Any]]:
