@@ -32,46 +32,6 @@ def report(
 
 
 @common.guarded
-def export(
-    run: Run,
-    corrected: Annotated[
-        Path, typer.Option("--corrected", metavar="FILE", help="Where the corrected labels go (.parquet or .csv).")
-    ],
-    diff: Annotated[
-        Path | None,
-        typer.Option("--diff", metavar="FILE", help="Where each changed label goes: given, corrected, who, when, why."),
-    ] = None,
-    only_verdicts: Annotated[
-        bool, typer.Option("--only-verdicts", help="Leave labels that nobody decided as they were given.")
-    ] = False,
-    database: common.ReviewDatabase = None,
-    out: common.Out = None,
-    seed: common.Seed = 0,
-    quiet: common.Quiet = False,
-    json: common.Json = False,
-) -> None:
-    """Write the labels of RUN with what people decided, else what was found, beside the given ones: one row an example.
-
-    Example: `labelwise export runs/birds --corrected birds-corrected.csv --diff changes.csv`
-    """
-    if diff or only_verdicts or common.has_review(run, database):
-        from labelwise.review.exporting import export as export_reviewed
-
-        changed = export_reviewed(run, corrected, diff, database, only_verdicts)
-    else:
-        from labelwise.audit import export_corrected
-
-        changed = export_corrected(run, corrected)
-    if json:
-        common.print_json({"corrected": str(corrected), "changed": changed})
-    elif not quiet:
-        common.table(
-            "labels changed", ("task", "relabelled", "removed"), [(k, *v.values()) for k, v in changed.items()]
-        )
-        common.say(f"corrected labels  {corrected}")
-
-
-@common.guarded
 def evaluate_cleaning(
     run: Run,
     truth: Annotated[

@@ -4,7 +4,11 @@ from typing import Annotated
 
 import typer
 
+<<<<<<< HEAD
 from labelwise.cli import audit, bench, demo, fit, look, review, team
+=======
+from labelwise.cli import audit, bench, demo, exchange, fit, look, team
+>>>>>>> people
 
 app = typer.Typer(
     name="labelwise",
@@ -36,7 +40,8 @@ app.command("fit")(fit.fit)
 app.command("predict")(fit.predict)
 app.command("review")(review.review)
 app.command("report")(look.report)
-app.command("export")(look.export)
+app.command("export")(exchange.export)
+app.command("import")(exchange.import_)
 app.command("evaluate-cleaning")(look.evaluate_cleaning)
 app.command("methods")(look.methods)
 app.add_typer(look.data, name="data")

@@ -58,22 +58,28 @@ def fleiss_kappa(counts: ArrayLike) -> float:
 
 
 class TaskAgreement(NamedTuple):
-    """Of one task ("" for questions about items): how many questions two or more people answered; Fleiss' kappa."""
+    """Of one task ("" for questions about items): how many questions two or more people answered; Fleiss' kappa.
+
+    It is None where `fleiss_kappa` is nan.
+    """
 
     task: str
     questions: int
-    kappa: float
+    kappa: float | None
 
 
 class PairAgreement(NamedTuple):
-    """Of one task and two people: how many questions both answered, the share they agree on, and Cohen's kappa."""
+    """Of one task and two people: how many questions both answered, the share they agree on, and Cohen's kappa.
+
+    It is None where `cohens_kappa` is nan.
+    """
 
     task: str
     first: str
     second: str
     questions: int
     share: float
-    kappa: float
+    kappa: float | None
 
 
 class Reviewer(NamedTuple):
@@ -81,8 +87,8 @@ class Reviewer(NamedTuple):
 
     `answered` questions have a verdict of theirs that counts, `changed` of these say that the given label is wrong
     (`unsure` of them that one cannot tell). `skipped` and `undone` count what they did so. `shared` are questions that
-    others answered as well, and `agreed` is the mean share of those others who say the same (nan for none). `seconds`
-    is the median time between two of their verdicts, pauses of over five minutes left out (nan for none).
+    others answered as well, and `agreed` is the mean share of those others who say the same (None for none). `seconds`
+    is the median time between two of their verdicts, pauses of over five minutes left out (None for none).
     """
 
     name: str
@@ -92,8 +98,8 @@ class Reviewer(NamedTuple):
     skipped: int
     undone: int
     shared: int
-    agreed: float
-    seconds: float
+    agreed: float | None
+    seconds: float | None
 
 
 class PeopleStatistics(NamedTuple):
@@ -157,8 +163,8 @@ def _reviewer(
         skipped=actions["skip"],
         undone=actions["undo"],
         shared=len(agreed),
-        agreed=float(np.mean(agreed)) if agreed else math.nan,
-        seconds=median(gaps) if gaps else math.nan,
+        agreed=float(np.mean(agreed)) if agreed else None,
+        seconds=median(gaps) if gaps else None,
     )
 
 
@@ -166,7 +172,7 @@ def _task(task: str, questions: Iterable[dict[str, Answer]]) -> TaskAgreement:
     shared = [Counter(said.values()) for said in questions if len(said) > 1]
     kinds = sorted({answer for said in shared for answer in said})
     counts = np.array([[said[kind] for kind in kinds] for said in shared]).reshape(len(shared), len(kinds))
-    return TaskAgreement(task, len(shared), fleiss_kappa(counts))
+    return TaskAgreement(task, len(shared), _known(fleiss_kappa(counts)))
 
 
 def _pair(task: str, first: str, second: str, questions: Iterable[dict[str, Answer]]) -> PairAgreement | None:
@@ -175,4 +181,8 @@ def _pair(task: str, first: str, second: str, questions: Iterable[dict[str, Answ
         return None
     left, right = zip(*both, strict=True)
     share = sum(a == b for a, b in both) / len(both)
-    return PairAgreement(task, first, second, len(both), share, cohens_kappa(left, right))
+    return PairAgreement(task, first, second, len(both), share, _known(cohens_kappa(left, right)))
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -12,10 +12,10 @@ from pydantic import BaseModel, Field
 
 from labelwise.review.agreement import reviewer_statistics
 from labelwise.review.context import REFUSED, Reader, Review, TheReview, Wanted, Writer, told
-from labelwise.review.estimating import Standing
 from labelwise.review.people import Person, note_event
 from labelwise.review.queue import Counts, Question, counts, next_question, page, pairs, question_by_id, release
 from labelwise.review.showing import show
+from labelwise.review.standing import Standing
 from labelwise.review.suggestions import find_classes
 from labelwise.review.verdicts import LONGEST_NAME, LONGEST_NOTE, NewVerdict, Verdict, record_many, undo
 
@@ -155,7 +155,7 @@ def search_classes(
 @router.get("/standing")
 def how_it_stands(review: TheReview, person: Reader) -> Standing:
     """How many errors are left, with intervals, whether going on pays, and what each kind of finding was worth."""
-    return review.standings.now()
+    return review.learned.standing()
 
 
 @router.get("/people")

@@ -16,10 +16,10 @@ from labelwise.review import api, doors, items, pages
 from labelwise.review.content import CONTENT, Contents
 from labelwise.review.context import Review
 from labelwise.review.database import Database
-from labelwise.review.estimating import Standings
 from labelwise.review.live import Live
 from labelwise.review.people import Desk, Team
 from labelwise.review.security import Guard
+from labelwise.review.standing import Learned
 from labelwise.review.suggestions import Predictions
 from labelwise.runs import RunFolder
 
@@ -41,7 +41,7 @@ def create_app(
         contents=Contents(folder / CONTENT),
         predictions=Predictions(folder.path, {name: task.classes for name, task in database.tasks.items()}),
         live=Live(database),
-        standings=Standings(database),
+        learned=Learned(database),
         desk=desk,
     )
     app.add_middleware(Guard, desk=desk)

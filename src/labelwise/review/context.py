@@ -9,11 +9,11 @@ from fastapi import Depends, HTTPException, Query, Request
 
 from labelwise.review.content import Contents
 from labelwise.review.database import Database
-from labelwise.review.estimating import Standings
 from labelwise.review.live import Live
 from labelwise.review.people import Desk, Person
 from labelwise.review.queue import Filter
 from labelwise.review.security import reviewer, viewer
+from labelwise.review.standing import Learned
 from labelwise.review.suggestions import Predictions
 
 Text = Annotated[str | None, Query(max_length=200)]
@@ -28,7 +28,7 @@ class Review:
     contents: Contents
     predictions: Predictions
     live: Live
-    standings: Standings
+    learned: Learned
     desk: Desk
 
 

@@ -165,6 +165,25 @@ def open_database(run: str | PathLike[str], url: str | None = None, *, create: b
     return database
 
 
+def open_other(source: str | PathLike[str]) -> Database:
+    """Open another review database to read from it, by its URL or as an SQLite file, whichever audit it is of.
+
+    Raises as `open_database` does.
+    """
+    if "://" in str(source):
+        database = _connect(Path(), str(source), False)
+    else:
+        database = _connect(Path(source).parent, f"sqlite:///{source}", False)
+    try:
+        _check_version(database, False)
+    except DatabaseError as error:
+        raise _explained(database.name, error) from None
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
 def migrate(run: str | PathLike[str], url: str | None = None) -> tuple[str | None, str]:
     """Bring a review database to the schema of this version; gives the revisions before and after.
 

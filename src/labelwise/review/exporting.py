@@ -22,14 +22,14 @@ from labelwise.labels import LabelTable
 from labelwise.review.database import Database, open_database
 from labelwise.review.people import note_event
 from labelwise.review.schema import verdict
-from labelwise.review.verdicts import decisions
+from labelwise.review.verdicts import answered
 from labelwise.runs import ISSUES, RunFolder
 
 _DIFF = ("id", "task", "given", "corrected", "action", "who", "when", "why")
 
 
 class Decision(NamedTuple):
-    """What people decided about one label, or about the item itself (task ""); see `verdicts.decisions`."""
+    """What people decided about one label, or about the item itself (task ""); see `verdicts.answered`."""
 
     item_id: int
     task: str
@@ -57,9 +57,8 @@ def reviewed(run: str | PathLike[str], url: str | None = None) -> Reviewed:
 def _reviewed(database: Database) -> Reviewed:
     made = {name: database.classes(name)[len(task.classes) :] for name, task in database.tasks.items()}
     last = database.read(lambda connection: connection.scalar(sa.select(sa.func.max(verdict.c.id))))
-    found = decisions(database)
-    decided = found.loc[found["state"] == "decided", list(Decision._fields)]
-    return Reviewed([Decision(*row) for row in decided.itertuples(index=False, name=None)], made, last or 0)
+    decided = [row for row in answered(database) if row["state"] == "decided"]
+    return Reviewed([Decision(*(row[name] for name in Decision._fields)) for row in decided], made, last or 0)
 
 
 def corrected(

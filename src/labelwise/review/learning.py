@@ -31,6 +31,14 @@ class Estimate(NamedTuple):
     high: float
 
 
+class Chances(NamedTuple):
+    """Chances in [0, 1] with their intervals, `low` to `high`; arrays of one shape."""
+
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
 class Calibration(NamedTuple):
     """How often findings of one kind prove wrong, by their score; the chance never falls as the score rises.
 
@@ -45,11 +53,11 @@ class Calibration(NamedTuple):
         """The cell of each score, int64 of its shape."""
         return np.searchsorted(self.cuts, np.asarray(score, float), side="right")
 
-    def chance(self, score: ArrayLike, level: float = 0.95) -> Estimate:
+    def chance(self, score: ArrayLike, level: float = 0.95) -> Chances:
         """The chance that a finding of each score proves wrong, with its interval; arrays of the shape of `score`."""
         low, high = np.quantile(self.draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
         at = self.cells(score)
-        return Estimate(self.draws.mean(axis=0)[at], low[at], high[at])
+        return Chances(self.draws.mean(axis=0)[at], low[at], high[at])
 
 
 def calibrate(score: ArrayLike, outcome: ArrayLike, seed: int = 0) -> Calibration:

@@ -129,13 +129,13 @@ def grid(
 def progress(request: Request, review: TheReview, person: Reader) -> Response:
     """Where the review stands: errors left, what findings were worth, who did what, who agrees with whom."""
     people = api.what_people_did(review, person)
-    return _page(request, "progress.html.j2", review, person, Filter(), stands=review.standings.now(), people=people)
+    return _page(request, "progress.html.j2", review, person, Filter(), stands=review.learned.standing(), people=people)
 
 
 @router.get("/advice")
 def advice(request: Request, review: TheReview, person: Reader) -> Response:
     """Whether going on pays, and how many errors are left, in one line."""
-    return _render(request, "advice.html.j2", stands=review.standings.now(patience=60))
+    return _render(request, "advice.html.j2", stands=review.learned.standing(patience=60))
 
 
 @router.post("/bulk")

@@ -6,7 +6,7 @@ Verdicts are only ever added. The state of a question follows from them and is w
 import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -85,15 +85,21 @@ def record_many(database: Database, verdicts: Sequence[NewVerdict], batch: str |
 
     Raises as `record` does.
     """
-    named = [(each, each.token or uuid.uuid4().hex) for each in verdicts]
-    for each, token in named:
-        _check(each, token)
+    named = [replace(each, token=each.token or uuid.uuid4().hex) for each in verdicts]
+    return database.write(lambda connection: record_within(connection, database, named, batch))
+
+
+def record_within(
+    connection: sa.Connection, database: Database, verdicts: Sequence[NewVerdict], batch: str | None = None
+) -> list[Verdict]:
+    """`record_many` within a transaction that writes more than verdicts, each of which has a token."""
+    named = []
+    for each in verdicts:
+        assert each.token is not None
+        _check(each, each.token)
+        named.append((each, each.token))
     _check_text("batch", batch or "", LONGEST_NAME)
-
-    def work(connection: sa.Connection) -> list[Verdict]:
-        return _record(connection, database, named, batch)
-
-    return database.write(work)
+    return _record(connection, database, named, batch)
 
 
 def undo(database: Database, reviewer: str, *, token: str | None = None, at: float | None = None) -> list[Verdict]:
@@ -149,9 +155,15 @@ def history(database: Database, question_id: int) -> list[Verdict]:
 
 
 def decisions(database: Database) -> pd.DataFrame:
+    """What people's current verdicts mean, as a table; see `answered`."""
+    names = ["question_id", "item_id", "key", "task", "given", "suggested", "sampled", "state", "action", "classes"]
+    return pd.DataFrame(answered(database), columns=[*names, "reviewers", "notes", "at"])
+
+
+def answered(database: Database) -> list[dict[str, Any]]:
     """What people's current verdicts mean, one row for each question that has any, by item and task.
 
-    Columns: `question_id`, `item_id`, `key`, `task`, `given`, `suggested`, `sampled`, `state` ("open" while opinions
+    Keys: `question_id`, `item_id`, `key`, `task`, `given`, `suggested`, `sampled`, `state` ("open" while opinions
     are missing, "decided", "conflict"); `action` ("label", "several", "unsure", "spoiled", or "keep" where there is no
     label to keep) and `classes` (a tuple; None, None unless decided); `reviewers` and `notes` (tuples), `at` (seconds
     since 1970, of the newest verdict).
@@ -188,8 +200,7 @@ def decisions(database: Database) -> pd.DataFrame:
             )
         return rows
 
-    names = ["question_id", "item_id", "key", "task", "given", "suggested", "sampled", "state", "action", "classes"]
-    return pd.DataFrame(database.read(work), columns=[*names, "reviewers", "notes", "at"])
+    return database.read(work)
 
 
 class Answer(NamedTuple):
