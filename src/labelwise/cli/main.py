@@ -4,11 +4,7 @@ from typing import Annotated
 
 import typer
 
-<<<<<<< HEAD
-from labelwise.cli import audit, bench, demo, fit, look, review, team
-=======
-from labelwise.cli import audit, bench, demo, exchange, fit, look, team
->>>>>>> people
+from labelwise.cli import audit, bench, demo, exchange, fit, look, review, team
 
 app = typer.Typer(
     name="labelwise",
