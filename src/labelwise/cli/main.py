@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from labelwise.cli import audit, bench, demo, exchange, fit, look, team
+from labelwise.cli import audit, bench, demo, exchange, fit, look, review, team
 
 app = typer.Typer(
     name="labelwise",
@@ -34,6 +34,7 @@ def _options(
 app.command("audit")(audit.audit)
 app.command("fit")(fit.fit)
 app.command("predict")(fit.predict)
+app.command("review")(review.review)
 app.command("report")(look.report)
 app.command("export")(exchange.export)
 app.command("import")(exchange.import_)
