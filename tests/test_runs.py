@@ -164,3 +164,14 @@ def test_a_free_name_is_the_name_itself_unless_taken(taken):
     assert name not in taken
     assert name.rstrip("_") == "id"
     assert (name == "id") == ("id" not in taken)
+
+
+def test_a_private_file_is_open_to_its_owner_alone(tmp_path):
+    for private, mode in ((True, 0o600), (False, 0o644)):
+        old = os.umask(0o022)
+        try:
+            with writing(tmp_path / "note.txt", private=private) as temporary:
+                assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
+        finally:
+            os.umask(old)
+        assert stat.S_IMODE((tmp_path / "note.txt").stat().st_mode) == mode

@@ -19,16 +19,18 @@ LABELS = "labels.parquet"
 ISSUES = "issues.parquet"
 REPORT = "report.html"
 MODEL = "model.safetensors"
+REVIEW = "review.sqlite"
 
 _LONGEST = 120  # characters of a file's stem, as most systems allow 255 in all
 
 
 @contextmanager
-def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def writing(path: str | os.PathLike[str], *, private: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path`; it takes the name `path` when the block ends well, and goes when it fails.
 
     A reader (or a run that starts after a kill) therefore sees the old file, the new file or none, never half of one.
-    Missing parent folders are made. An `OSError` on the way (a full disk) is raised anew with the name of the file.
+    Missing parent folders are made. A `private` file is open to its owner alone. An `OSError` on the way (a full disk)
+    is raised anew with the name of the file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,10 +41,10 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        # mkstemp makes files private; a result should be as readable as any file the user makes.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        if not private:  # as mkstemp makes files; a result should be as readable as any file the user makes
+            mask = os.umask(0)
+            os.umask(mask)
+            temporary.chmod(0o666 & ~mask)
         temporary.replace(path)
     except BaseException as error:
         with suppress(OSError):

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from labelwise.audit.items import write_items
+from labelwise.audit.items import write_items, write_neighbours
 from labelwise.labels import LabelTable, Task
 
 
@@ -73,3 +73,43 @@ def test_text_and_sound(tmp_path):
 
 def test_no_rows_make_an_empty_table(tmp_path):
     assert items(tmp_path, make([1.0]), []) == []
+
+
+def test_photographs_are_shown_upright(tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the camera was held on its side
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 10)).save(buffer, "JPEG", exif=turned)
+    found = items(tmp_path, make(pa.array([buffer.getvalue()], pa.binary()), ("x", "image")), [0])
+    with Image.open(io.BytesIO(found[0]["content"])) as picture:
+        assert picture.size == (10, 40)
+
+
+def neighbours(tmp_path, features, rows, compared=None):
+    compared = np.ones(len(features), bool) if compared is None else compared
+    write_neighbours(tmp_path / "neighbours.parquet", features, np.array(rows), compared)
+    return pq.read_table(tmp_path / "neighbours.parquet").to_pylist()
+
+
+def test_neighbours_are_the_nearest_others_nearest_first(tmp_path):
+    points = np.random.default_rng(0).normal(size=(60, 2, 3))
+    distances = np.linalg.norm(points.reshape(60, 1, 6) - points.reshape(1, 60, 6), axis=2)
+    np.fill_diagonal(distances, np.inf)
+    found = neighbours(tmp_path, points, [7, 3])
+    assert [each["example"] for each in found] == [3, 7]
+    for each in found:
+        nearest = distances[each["example"]].argsort()[:8]
+        assert each["neighbours"] == nearest.tolist()
+        np.testing.assert_allclose(each["distances"], distances[each["example"]][nearest], rtol=1e-5)
+
+
+def test_no_row_is_its_own_neighbour_even_among_many_equal_ones(tmp_path):
+    for each in neighbours(tmp_path, np.zeros((30, 2)), range(30)):
+        assert len(set(each["neighbours"]) - {each["example"]}) == 8
+
+
+def test_what_cannot_be_compared_neither_has_nor_is_a_neighbour(tmp_path):
+    compared = np.array([True, False, True, True])
+    found = neighbours(tmp_path, np.arange(4.0)[:, None], [0, 1], compared)
+    assert [(each["example"], each["neighbours"]) for each in found] == [(0, [2, 3])]
+    assert neighbours(tmp_path, np.zeros((1, 2)), [0])[0]["neighbours"] == []

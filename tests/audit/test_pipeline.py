@@ -25,6 +25,7 @@ FILES = {
     "items.parquet",
     "labels.parquet",
     "metrics.json",
+    "neighbours.parquet",
     "notes.json",
     "probabilities",
     "unusual.json",

@@ -36,7 +36,7 @@ from labelwise.audit.multilabel import (
 )
 from labelwise.audit.pipeline import Audit, run_audit
 from labelwise.audit.quality import label_quality
-from labelwise.audit.reopen import corrected, export_corrected
+from labelwise.audit.reopen import corrected, examples, export_corrected
 from labelwise.audit.simifeat import SimiFeat, simifeat
 from labelwise.audit.staged import FineTuned, Stage, run_stages, uncertainty_sample
 from labelwise.audit.transition import Transition, anchor_points, hoc
@@ -72,6 +72,7 @@ __all__ = [
     "destabilise",
     "estimate_joint",
     "evaluate_cleaning",
+    "examples",
     "export_corrected",
     "find_label_issues",
     "hoc",

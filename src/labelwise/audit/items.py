@@ -1,4 +1,4 @@
-"""What flagged examples look like, kept beside the findings so that a report needs no source."""
+"""What flagged examples look like, and which others are like them, kept so that a report needs no source."""
 
 import io
 import json
@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
+from PIL import Image, ImageOps
+from sklearn.neighbors import NearestNeighbors
 
+from labelwise.audit.near_duplicates import projected
 from labelwise.labels import LabelTable
 from labelwise.labels.readers.files import wav_bytes
 from labelwise.runs import writing
 
 MOST = 2000
+NEIGHBOURS = 8
 
 _SIDE = 160  # pixels of the longer side of a thumbnail
 _TEXT = 4000
@@ -50,10 +53,11 @@ def _item(table: LabelTable, row: int) -> tuple[str, bytes]:
             content = None
         if content:
             return kind, content
-    return "row", _row(table, row)
+    return "row", json.dumps(cells(table, row), ensure_ascii=False, default=str).encode("utf-8", "replace")
 
 
-def _row(table: LabelTable, row: int) -> bytes:
+def cells(table: LabelTable, row: int) -> dict[str, Any]:
+    """What a row holds in the columns of one value a row (no labels, no media), words cut to 500 characters."""
     values: dict[str, Any] = {}
     for name in [*filter(None, [table.id, table.group]), *table.feature_names]:
         kind = table.data.schema.field(name).type
@@ -63,10 +67,14 @@ def _row(table: LabelTable, row: int) -> bytes:
             continue
         value = table.data[name][row].as_py()
         values[name] = value[:_VALUE] if isinstance(value, str) else value
-    return json.dumps(values, ensure_ascii=False, default=str).encode("utf-8", "replace")
+    return values
 
 
-def _image(column: pa.ChunkedArray, row: int, field: pa.Field) -> bytes | None:
+def picture(column: pa.ChunkedArray, row: int, side: int) -> Image.Image | None:
+    """The picture in a row of a column of encoded images or of pixels, at most `side` pixels a side; None if missing.
+
+    Raises what Pillow raises for a broken file (`OSError`, `ValueError`, `SyntaxError`, `DecompressionBombError`).
+    """
     value = column[row]
     if not value.is_valid:
         return None
@@ -75,14 +83,21 @@ def _image(column: pa.ChunkedArray, row: int, field: pa.Field) -> bytes | None:
         if pixels.dtype != np.uint8:
             low, high = float(pixels.min()), float(pixels.max())
             pixels = ((pixels - low) / max(high - low, 1e-12) * 255).astype(np.uint8)
-        picture = Image.fromarray(pixels.squeeze(-1) if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels)
+        found = Image.fromarray(pixels.squeeze(-1) if pixels.ndim == 3 and pixels.shape[-1] == 1 else pixels)
     else:
-        picture = Image.open(io.BytesIO(value.as_py()))
-        picture.draft("RGB", (_SIDE, _SIDE))
-        picture = picture.convert("RGB")
-    picture.thumbnail((_SIDE, _SIDE))
+        found = Image.open(io.BytesIO(value.as_py()))
+        found.draft("RGB", (side, side))
+        found = ImageOps.exif_transpose(found).convert("RGB")
+    found.thumbnail((side, side))
+    return found
+
+
+def _image(column: pa.ChunkedArray, row: int, field: pa.Field) -> bytes | None:
+    found = picture(column, row, _SIDE)
+    if found is None:
+        return None
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    found.save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -91,15 +106,44 @@ def _text(column: pa.ChunkedArray, row: int, field: pa.Field) -> bytes | None:
     return None if text is None else text[:_TEXT].encode("utf-8", "replace")
 
 
-def _audio(column: pa.ChunkedArray, row: int, field: pa.Field) -> bytes | None:
+def sound(column: pa.ChunkedArray, row: int, field: pa.Field, seconds: int = _SECONDS) -> bytes | None:
+    """The sound in a row: a file as it is, of samples the first `seconds` as WAV; None if there is none to hear."""
     value = column[row].as_py()
     if value is None or isinstance(value, bytes):
         return value
     rate = int((field.metadata or {}).get(b"sample_rate", _RATE))
-    samples = np.asarray(value[: _SECONDS * rate], np.float64)
+    samples = np.asarray(value[: seconds * rate], np.float64)
     if not len(samples) or not np.isfinite(samples).all():
         return None
     return wav_bytes(samples / max(np.abs(samples).max(), 1e-12), rate)
 
 
-_MEDIA = {"image": _image, "text": _text, "audio": _audio}
+_MEDIA = {"image": _image, "text": _text, "audio": sound}
+
+
+def write_neighbours(path: Path, features: np.ndarray, rows: np.ndarray, compared: np.ndarray) -> None:
+    """Write `neighbours.parquet`: `example`, and its nearest others, `neighbours`, with their `distances`.
+
+    `features` [n, ...] are compared by Euclidean distance (beyond 512 dimensions in a random projection). `rows` are
+    the examples to write, `compared`, bool [n], those that can be one or a neighbour of one; each has the `NEIGHBOURS`
+    nearest, nearest first, or as many as there are.
+    """
+    others = np.flatnonzero(compared)
+    rows = np.intersect1d(rows, others)
+    k = min(NEIGHBOURS, len(others) - 1)
+    near, distances = np.zeros((len(rows), 0), np.int64), np.zeros((len(rows), 0))
+    if len(rows) and k > 0:
+        points = projected(np.asarray(features).reshape(len(features), -1))
+        search = NearestNeighbors(n_neighbors=k + 1).fit(points[others])
+        distances, found = search.kneighbors(points[rows])
+        # The row itself goes; of more equal ones than were asked for, the last.
+        own = others[found] == rows[:, None]
+        own[~own.any(axis=1), -1] = True
+        near, distances = others[found][~own].reshape(-1, k), distances[~own].reshape(-1, k)
+    columns = {
+        "example": pa.array(rows, pa.int64()),
+        "neighbours": pa.array(list(near), pa.list_(pa.int64())),
+        "distances": pa.array(list(distances.astype(np.float32)), pa.list_(pa.float32())),
+    }
+    with writing(path) as temporary:
+        pq.write_table(pa.table(columns), temporary)

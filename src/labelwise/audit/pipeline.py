@@ -23,7 +23,7 @@ from labelwise.audit.duplicates import duplicate_findings, find_twins, repeated
 from labelwise.audit.engines import check_engine, on_engine
 from labelwise.audit.findings import Finding
 from labelwise.audit.further import look_further
-from labelwise.audit.items import MOST, write_items
+from labelwise.audit.items import MOST, write_items, write_neighbours
 from labelwise.audit.near_duplicates import FEWEST_ROWS, MOST_ROWS, NO_PAIRS, near_duplicate_findings, near_duplicates
 from labelwise.audit.probabilities import given_features, given_probabilities, rescaled, warn_if_in_sample
 from labelwise.audit.repeats import repeat_issues
@@ -180,6 +180,10 @@ def run_audit(
 
     frame = findings.as_frame(found)
     write_items(folder / "items.parquet", table, _worst_in_turn(frame))
+    if features is not None:
+        readable = np.ones(len(table), bool)
+        readable[list(table.unreadable)] = False
+        write_neighbours(folder / "neighbours.parquet", features, frame["example"].unique(), readable)
     write_json(folder / "notes.json", notes)
     write_json(folder / "data_issues.json", about_data)
     folder.add_metrics(

@@ -1,5 +1,6 @@
 """A finished audit, opened again: its labels with the findings in effect."""
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,12 @@ from labelwise.runs import RunFolder, free_name, read_json, writing
 
 
 def corrected(run: str | PathLike[str], *, quiet: bool = False) -> LabelTable:
-    """The audited examples, read from their source again, with corrected labels; for training.
+    """The audited examples, read from their source again, with corrected labels; for training. Raises as `examples`."""
+    return apply_corrections(examples(run, quiet=quiet), findings.read(RunFolder(run) / runs.ISSUES))
+
+
+def examples(run: str | PathLike[str], *, quiet: bool = False) -> LabelTable:
+    """The audited examples, read from their source again, with the labels as they were given.
 
     Raises `ValueError` if the run is not finished, or if the source has changed since; `FileNotFoundError` if the
     source is no file, or is gone.
@@ -39,7 +45,7 @@ def corrected(run: str | PathLike[str], *, quiet: bool = False) -> LabelTable:
             raise ValueError(
                 f"labels of {task.name!r} in {config['source']} have changed since the audit in {run}; audit again"
             )
-    return apply_corrections(table, findings.read(folder / runs.ISSUES))
+    return table
 
 
 def export_corrected(run: str | PathLike[str], file: str | PathLike[str]) -> dict[str, dict[str, int]]:
@@ -51,21 +57,44 @@ def export_corrected(run: str | PathLike[str], file: str | PathLike[str]) -> dic
     {"relabelled": ..., "removed": ...}. Raises `ValueError` if the run is not finished, or for another kind of file.
     """
     folder, given = finished(run)
-    file = Path(file)
-    if file.suffix not in (".parquet", ".csv"):
-        raise ValueError(f"corrected labels are written as .parquet or .csv; got {file.name!r}")
     table = apply_corrections(given, findings.read(folder / runs.ISSUES))
+    write_corrected(given, table, file)
+    return count_changes(given, table)
+
+
+def write_corrected(
+    given: LabelTable, table: LabelTable, file: str | PathLike[str], more: Mapping[str, pa.Array] | None = None
+) -> None:
+    """Write the labels of `table` beside those of `given`, see `export_corrected`, and then the columns `more`."""
     names = [task.name for task in table.tasks]
     columns: dict[str, Any] = {free_name("id", names): table.id_column}
     columns |= {task.name: table.data[task.name] for task in table.tasks}
     columns |= {free_name(f"given_{task.name}", names): given.data[task.name] for task in given.tasks}
+    for name, column in (more or {}).items():
+        columns[free_name(name, columns)] = column
+    write_columns(file, columns)
+
+
+def write_columns(file: str | PathLike[str], columns: Mapping[str, Any]) -> None:
+    """Write columns as Parquet or CSV by the name of `file`; raises `ValueError` for another kind of file."""
+    check_suffix(file)
     with writing(file) as temporary:
-        if file.suffix == ".csv":
+        if temporary.suffix == ".csv":
             pa.csv.write_csv(pa.table(columns), temporary)
         else:
             pq.write_table(pa.table(columns), temporary)
+
+
+def check_suffix(file: str | PathLike[str]) -> None:
+    """Raise `ValueError` unless the file's name ends as one that labels can be written to."""
+    if Path(file).suffix not in (".parquet", ".csv"):
+        raise ValueError(f"corrected labels are written as .parquet or .csv; got {Path(file).name!r}")
+
+
+def count_changes(given: LabelTable, table: LabelTable) -> dict[str, dict[str, int]]:
+    """How many labels of `given` are others in `table`, by task: {"relabelled": ..., "removed": ...}."""
     changed = {}
-    for task in table.tasks:
+    for task in given.tasks:
         before, after = given.labels(task.name), table.labels(task.name)
         changed[task.name] = {
             "relabelled": int(((after != before) & (after >= 0)).sum()),

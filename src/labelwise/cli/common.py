@@ -52,6 +52,15 @@ Vision = Annotated[
     typer.Option("--vision", metavar="MODEL", help="Transformers model for images, by name or folder (extra: vision)."),
 ]
 
+ReviewDatabase = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        help="Where the verdicts are, such as postgresql+psycopg://user:password@host/name; else in the run folder.",
+    ),
+]
+
 
 def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     """Turn errors that a user can mend into one line and exit code 1, and show warnings as one line each."""
@@ -78,6 +87,13 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
     # Only what is meant for users: libraries warn of their own affairs under other categories.
     if category is UserWarning:
         _complain(f"warning: {message}")
+
+
+def has_review(run: str | Path, database: str | None) -> bool:
+    """Whether there are verdicts on a run, in its folder or the database named."""
+    from labelwise.runs import REVIEW
+
+    return database is not None or (Path(run) / REVIEW).is_file()
 
 
 def parents(pairs: Sequence[str] | None) -> dict[str, str] | None:

@@ -24,6 +24,7 @@ def fit(
     parent: common.Parent = None,
     text: common.Text = None,
     vision: common.Vision = None,
+    database: common.ReviewDatabase = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a fit that was stopped; needs --out.")] = False,
     out: common.Out = None,
     seed: common.Seed = 0,
@@ -32,23 +33,25 @@ def fit(
 ) -> None:
     """Train a method on SOURCE, or on the corrected labels of an audited RUN, and write a folder with the model.
 
+    Where RUN was reviewed, what people decided goes before what was found.
+
     Example: `labelwise fit birds.csv --label genus --label species --group slide --method dselect-k --set k=2`
     """
     import labelwise
     from labelwise import methods, report
-    from labelwise.audit import corrected
     from labelwise.runs import CONFIG, METRICS, read_json
 
     audited = (Path(source) / CONFIG).is_file()
     if audited:
         if label or group or split or id or parent:
             raise typer.BadParameter("a run folder knows its labels and groups; give those options with a SOURCE only")
-        table = corrected(source, quiet=quiet or json)
+        table, name = _corrected(source, method, database, quiet or json)
+        out = out or Path(source) / name
+    elif database:
+        raise typer.BadParameter("--database holds the verdicts on a run; give the run folder in place of SOURCE")
     else:
         table = labelwise.read(source, label or (), group, split, id, common.parents(parent), quiet=quiet or json)
     options = common.values(set_)
-    if out is None and audited:
-        out = Path(source) / method
     folder = methods.fit(
         table, method, out, options=options, seed=seed, resume=resume, text=text, vision=vision, quiet=quiet or json
     )
@@ -59,6 +62,22 @@ def fit(
     elif not quiet:
         _show(measured)
         common.say(f"model   {folder}\nreport  {page}")
+
+
+def _corrected(run: str, method: str, database: str | None, quiet: bool) -> tuple[Any, str]:
+    """The corrected labels of a run, and the name of the folder for what is learned from them.
+
+    The name has the number of the last verdict, so that a fit after more of them does not collide with one before.
+    """
+    from labelwise import audit
+
+    if not common.has_review(run, database):
+        return audit.corrected(run, quiet=quiet), method
+    from labelwise.review.exporting import apply_verdicts, reviewed
+
+    review = reviewed(run, database)
+    table = apply_verdicts(run, audit.examples(run, quiet=quiet), review)
+    return table, f"{method}-verdict-{review.last}" if review.last else method
 
 
 @common.guarded

@@ -32,33 +32,6 @@ def report(
 
 
 @common.guarded
-def export(
-    run: Run,
-    corrected: Annotated[
-        Path, typer.Option("--corrected", metavar="FILE", help="Where the corrected labels go (.parquet or .csv).")
-    ],
-    out: common.Out = None,
-    seed: common.Seed = 0,
-    quiet: common.Quiet = False,
-    json: common.Json = False,
-) -> None:
-    """Write the labels of RUN with its findings applied: one row an example, each label beside the given one.
-
-    Example: `labelwise export runs/birds --corrected birds-corrected.csv`
-    """
-    from labelwise.audit import export_corrected
-
-    changed = export_corrected(run, corrected)
-    if json:
-        common.print_json({"corrected": str(corrected), "changed": changed})
-    elif not quiet:
-        common.table(
-            "labels changed", ("task", "relabelled", "removed"), [(k, *v.values()) for k, v in changed.items()]
-        )
-        common.say(f"corrected labels  {corrected}")
-
-
-@common.guarded
 def evaluate_cleaning(
     run: Run,
     truth: Annotated[

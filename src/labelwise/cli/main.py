@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from labelwise.cli import audit, bench, demo, fit, look
+from labelwise.cli import audit, bench, demo, exchange, fit, look, review, team
 
 app = typer.Typer(
     name="labelwise",
@@ -34,11 +34,14 @@ def _options(
 app.command("audit")(audit.audit)
 app.command("fit")(fit.fit)
 app.command("predict")(fit.predict)
+app.command("review")(review.review)
 app.command("report")(look.report)
-app.command("export")(look.export)
+app.command("export")(exchange.export)
+app.command("import")(exchange.import_)
 app.command("evaluate-cleaning")(look.evaluate_cleaning)
 app.command("methods")(look.methods)
 app.add_typer(look.data, name="data")
+app.command("team")(team.team)
 app.command("bench")(bench.bench)
 app.command("demo")(demo.demo)
 

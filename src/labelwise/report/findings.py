@@ -11,6 +11,7 @@ import pandas as pd
 from labelwise import runs
 from labelwise.report.items import items_of
 from labelwise.report.plain import attempt, clip, read_table
+from labelwise.wording import TITLES, title_of
 
 COLUMNS = ["example", "task", "kind", "score", "given", "suggested", "why"]
 
@@ -20,23 +21,6 @@ MATRIX = 30  # classes that still make a readable matrix
 BINS = 20
 NAME = 200
 WHY = 400
-
-TITLES = {
-    "label": "Probably wrong label",
-    "taxonomy": "Contradicts the tree",
-    "near_duplicate": "Near duplicate, other label",
-    "duplicate": "Duplicate, other label",
-    "outlier": "Unlike all others",
-    "unreadable": "Could not be read",
-}
-SIGNS = {
-    "label": "≠",
-    "taxonomy": "⊄",
-    "near_duplicate": "≈",
-    "duplicate": "=",
-    "outlier": "∗",
-    "unreadable": "!",
-}
 
 
 def findings_facts(folder: Path) -> dict[str, Any]:
@@ -55,7 +39,7 @@ def findings_facts(folder: Path) -> dict[str, Any]:
         "examples": int(frame["example"].nunique()),
         "kinds": {
             kind: {
-                "title": TITLES.get(kind, kind.replace("_", " ").capitalize()),
+                "title": title_of(kind),
                 "findings": len(rows),
                 "examples": int(rows["example"].nunique()),
                 "scores": _histogram(rows["score"]),

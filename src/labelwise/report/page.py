@@ -16,11 +16,11 @@ from labelwise.report import charts, column_charts, expert_charts
 from labelwise.report.about import QUESTIONS
 from labelwise.report.croissant import to_croissant
 from labelwise.report.data_card import md, tidy
-from labelwise.report.findings import SIGNS
 from labelwise.report.modules import MODULES
 from labelwise.report.plain import attempt
 from labelwise.report.summary import to_dict
 from labelwise.runs import REPORT, RunFolder, write_json, write_text
+from labelwise.wording import SIGNS
 
 DATA_CARD = "data-card.md"
 CROISSANT = "croissant.json"

@@ -1,0 +1,227 @@
+"""Which question comes next, and for whom."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from labelwise.review.database import Database
+from labelwise.review.schema import finding, item, question, verdict
+from labelwise.review.verdicts import MOST_ID, history
+
+STATES = ("open", "conflict", "decided", "all")
+_AHEAD = 64  # candidates looked at together, of which others may hold some
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which questions are wanted; None takes all.
+
+    `task` is a label column, "" for questions about the item itself. `kind` is a kind of finding. `given` and
+    `suggested` are classes, `annotator` the person whose label it is (a task that the audit was told is one person's
+    answers). `text` is to be found in the item's id, labels or text, whatever the case. `state` is one of `STATES`.
+    Raises `ValueError` for another state, and for text that no database takes.
+    """
+
+    task: str | None = None
+    kind: str | None = None
+    given: str | None = None
+    suggested: str | None = None
+    annotator: str | None = None
+    text: str | None = None
+    state: str = "open"
+
+    def __post_init__(self) -> None:
+        if self.state not in STATES:
+            raise ValueError(f"the state of a question is one of {', '.join(STATES)}; got {self.state!r}")
+        for name, value in asdict(self).items():
+            if value is not None and any(each == "\0" or "\ud800" <= each <= "\udfff" for each in value):
+                raise ValueError(f"{name} must be text that can be stored; got {value[:40]!r}")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question: what is asked of whom.
+
+    `item_id` is the row in the audited table, `key` its id. `kinds` are those of its findings in alphabetical order;
+    none where the question was `sampled` at random. `opinions` counts the people whose verdict counts.
+    """
+
+    id: int
+    item_id: int
+    key: str
+    task: str
+    given: str | None
+    suggested: str | None
+    kinds: tuple[str, ...]
+    sampled: bool
+    severity: float
+    gain: float
+    position: int
+    state: str
+    opinions: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many questions there are, by state, and by kind and task those of the state that was asked for."""
+
+    states: dict[str, int]
+    kinds: dict[str, int]
+    tasks: dict[str, int]
+
+
+def next_question(database: Database, reviewer: str, filter: Filter, now: float) -> Question | None:
+    """The first question for a person, None at the end; its item is leased to them until `now` + `lease_seconds`.
+
+    What others hold is passed over, and what this person has answered or skipped. In the state "conflict" only what
+    they skipped since somebody else last said something. A person holds one item at a time.
+    """
+    after = -1
+    while True:
+        rows = database.rows(_candidates(database, reviewer, filter, after))
+        for row in rows:
+            free = row.leased_by in (None, reviewer) or row.leased_until <= now
+            if free and _lease(database, reviewer, row.item_id, now):
+                return _question(row)
+        if len(rows) < _AHEAD:
+            return None
+        after = rows[-1].position
+
+
+def release(database: Database, reviewer: str) -> None:
+    """Let go of what a person holds."""
+
+    def work(connection: sa.Connection) -> None:
+        held = item.c.leased_by == reviewer
+        connection.execute(item.update().where(held).values(leased_by=None, leased_until=None))
+
+    database.write(work)
+
+
+def question_by_id(database: Database, question_id: int) -> Question:
+    """One question. Raises `LookupError` if there is none of this id."""
+    if not 0 < question_id <= MOST_ID:
+        raise LookupError(f"there is no question {question_id}")
+    rows = database.rows(_select().where(question.c.id == question_id))
+    if not rows:
+        raise LookupError(f"there is no question {question_id}")
+    return _question(rows[0])
+
+
+def details(database: Database, question_id: int) -> dict[str, Any]:
+    """All that is known of a question, in one dictionary: the fields of `Question`, and more.
+
+    `findings` (each with `kind`, `score`, `suggested`, `why`; worst first), `history` (verdicts, oldest first),
+    `others` (the other questions of its item, in their order), `labels` (the given label of each task of the item,
+    None where missing), `leased_by` and `leased_until`. Raises `LookupError` if there is no such question.
+    """
+    asked = question_by_id(database, question_id)
+    columns = [finding.c[name] for name in ("kind", "score", "suggested", "why")]
+
+    def work(connection: sa.Connection) -> dict[str, Any]:
+        found = sa.select(*columns).where(finding.c.question_id == question_id).order_by(finding.c.score.desc())
+        others = _select().where(question.c.item_id == asked.item_id, question.c.id != question_id)
+        of = connection.execute(sa.select(item).where(item.c.id == asked.item_id)).one()
+        return {
+            "findings": [dict(row._mapping) for row in connection.execute(found)],
+            "others": [_question(row) for row in connection.execute(others.order_by(question.c.position))],
+            "labels": of.labels,
+            "leased_by": of.leased_by,
+            "leased_until": of.leased_until,
+        }
+
+    return asdict(asked) | {"history": history(database, question_id)} | database.read(work)
+
+
+def page(database: Database, filter: Filter, offset: int = 0, limit: int = 50) -> list[Question]:
+    """Questions `offset` to `offset` + `limit`, in their order, whoever holds them."""
+    wanted = _select().where(*_conditions(database, filter)).order_by(question.c.position)
+    wanted = wanted.offset(min(max(offset, 0), MOST_ID)).limit(min(max(limit, 0), 1000))
+    return [_question(row) for row in database.rows(wanted)]
+
+
+def pairs(database: Database, filter: Filter, limit: int = 50) -> list[tuple[str, str | None, str | None, int]]:
+    """(task, given, suggested) and how many questions have them, the most frequent first."""
+    columns = (question.c.task, question.c.given, question.c.suggested)
+    number = sa.func.count()
+    wanted = sa.select(*columns, number).where(*_conditions(database, filter)).group_by(*columns)
+    wanted = wanted.select_from(question.join(item)).order_by(number.desc(), *columns).limit(limit)
+    return [tuple(row) for row in database.rows(wanted)]
+
+
+def counts(database: Database, filter: Filter) -> Counts:
+    """How many questions there are: by state whatever the filter's, by kind and task within it."""
+    columns = (question.c.state, question.c.task, question.c.kinds)
+    wanted = sa.select(*columns, sa.func.count()).where(*_conditions(database, filter, any_state=True))
+    if filter.text:
+        wanted = wanted.select_from(question.join(item))
+    states, kinds, tasks = Counter(dict.fromkeys(STATES[:-1], 0)), Counter[str](), Counter[str]()
+    for state, task, of, number in database.rows(wanted.group_by(*columns)):
+        states[state] += number
+        if filter.state in (state, "all"):
+            tasks[task] += number
+            kinds.update(dict.fromkeys(of.split(), number))
+    return Counts(dict(states), dict(kinds), dict(tasks))
+
+
+def _select() -> sa.Select:
+    names = [name for name in Question.__dataclass_fields__ if name != "key"]
+    return sa.select(*(question.c[name] for name in names), item.c.key, item.c.leased_by, item.c.leased_until).join(
+        item
+    )
+
+
+def _question(row: Any) -> Question:
+    values = {name: getattr(row, name) for name in Question.__dataclass_fields__}
+    return Question(**(values | {"kinds": tuple(row.kinds.split())}))
+
+
+def _conditions(database: Database, filter: Filter, any_state: bool = False) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if filter.state != "all" and not any_state:
+        conditions.append(question.c.state == filter.state)
+    for name in ("task", "given", "suggested"):
+        if (value := getattr(filter, name)) is not None:
+            conditions.append(question.c[name] == value)
+    if filter.annotator is not None:
+        of_people = database.settings.get("annotators", [])
+        conditions.append(question.c.task == filter.annotator if filter.annotator in of_people else sa.false())
+    if filter.kind is not None:
+        with_it = [kinds for kinds in database.settings.get("kinds", []) if filter.kind in kinds.split()]
+        conditions.append(question.c.kinds.in_(with_it))
+    if filter.text:
+        conditions.append(item.c.search.contains(filter.text.lower(), autoescape=True))
+    return conditions
+
+
+def _candidates(database: Database, reviewer: str, filter: Filter, after: int) -> sa.Select:
+    said, undoing = verdict.alias(), verdict.alias()
+    mine = (
+        sa.select(said.c.id)
+        .where(said.c.question_id == question.c.id, said.c.reviewer == reviewer, said.c.action != "undo")
+        .where(~sa.exists().where(undoing.c.undoes == said.c.id))
+    )
+    if filter.state == "conflict":
+        since = verdict.alias()
+        newer = sa.exists().where(
+            since.c.question_id == question.c.id, since.c.id > said.c.id, since.c.reviewer != reviewer
+        )
+        mine = mine.where(said.c.action == "skip", ~newer)
+    wanted = _select().where(*_conditions(database, filter), ~mine.exists(), question.c.position > after)
+    return wanted.order_by(question.c.position).limit(_AHEAD)
+
+
+def _lease(database: Database, reviewer: str, item_id: int, now: float) -> bool:
+    free = (item.c.leased_by.is_(None)) | (item.c.leased_by == reviewer) | (item.c.leased_until <= now)
+
+    def work(connection: sa.Connection) -> bool:
+        lease = {"leased_by": reviewer, "leased_until": now + database.settings["lease_seconds"]}
+        if not connection.execute(item.update().where(item.c.id == item_id, free).values(lease)).rowcount:
+            return False
+        others = (item.c.leased_by == reviewer) & (item.c.id != item_id)
+        connection.execute(item.update().where(others).values(leased_by=None, leased_until=None))
+        return True
+
+    return database.write(work)

@@ -1,0 +1,159 @@
+"""How a review stands: what was decided, what findings proved to be worth, what is left, and whether to go on."""
+
+import threading
+import time
+from os import PathLike
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from labelwise import runs
+from labelwise.review.agreement import PeopleStatistics, reviewer_statistics
+from labelwise.review.database import Database, open_database
+from labelwise.review.learning import (
+    Advice,
+    Calibration,
+    ErrorsLeft,
+    Estimate,
+    Sample,
+    advice,
+    calibrate,
+    errors_left,
+)
+from labelwise.review.schema import finding, question, verdict
+from labelwise.review.verdicts import answered
+
+_PAUSE = 2.0  # seconds between two looks at the verdicts
+
+
+class KindStanding(NamedTuple):
+    """Of one kind of finding: how many there are, how many are decided, and how many of these proved wrong."""
+
+    kind: str
+    findings: int
+    decided: int
+    wrong: int
+
+
+class Standing(NamedTuple):
+    """How a review stands.
+
+    `decided` and `wrong` count questions with a finding; those of the random sample are in `samples`, by task. A
+    question proved wrong if what was decided is not what was given; where people could not tell it is not counted.
+    `left` are the wrong labels and faulty items that nobody has decided on yet.
+    """
+
+    decided: int
+    wrong: int
+    samples: dict[str, Sample]
+    kinds: list[KindStanding]
+    left: ErrorsLeft
+    advice: Advice
+
+
+class Learned:
+    """What the verdicts of a database teach, learned anew when there are more of them, for use by several threads.
+
+    Findings are read once. A question with several findings counts under the one that is likeliest to be right.
+    """
+
+    def __init__(self, database: Database):
+        self._database = database
+        self._lock = threading.Lock()
+        self._looked_at = float("-inf")
+        self._last: int | None = None
+        self._calibrations: dict[str, Calibration] = {}
+        self._standing: Standing | None = None
+        columns = [question.c[name] for name in ("id", "task", "given", "sampled", "kinds")]
+        asked = database.rows(sa.select(*columns).order_by(question.c.position))
+        found = database.rows(sa.select(finding.c.question_id, finding.c.kind, finding.c.score))
+        self._place = {row.id: at for at, row in enumerate(asked)}
+        self._task = np.array([row.task for row in asked], object)
+        self._sampled = np.array([row.sampled for row in asked], bool)
+        self._flagged = np.array([bool(row.kinds) for row in asked], bool)
+        self._labelled = np.array([row.given is not None for row in asked], bool)
+        self._kind = np.array([row.kind for row in found], object)
+        self._score = np.array([row.score for row in found], float)
+        self._of = np.array([self._place[row.question_id] for row in found], np.int64)
+        labels = pq.read_table(database.run / runs.LABELS, columns=list(database.tasks))
+        self._labels = {name: len(labels) - labels[name].null_count for name in database.tasks}
+
+    def chance(self, kind: str, score: float) -> Estimate:
+        """How often findings of this kind and score prove wrong, as far as one can tell, with a 95 % interval."""
+        self.standing()
+        at = self._calibrations[kind].chance([score])
+        return Estimate(*(float(each[0]) for each in at))
+
+    def standing(self, patience: float = _PAUSE) -> Standing:
+        """How the review stands, at most `patience` seconds ago."""
+        with self._lock:
+            if self._standing is None or time.monotonic() - self._looked_at > patience:
+                last = self._database.rows(sa.select(sa.func.max(verdict.c.id)))[0][0]
+                if self._standing is None or last != self._last:
+                    self._standing = self._learn()
+                self._last, self._looked_at = last, time.monotonic()
+            return self._standing
+
+    def _learn(self) -> Standing:
+        decided, outcome = self._outcomes()
+        best, chance = np.full(len(decided), -1), np.full(len(decided), -1.0)
+        kinds = []
+        for number, kind in enumerate(np.unique(self._kind)):
+            rows = np.flatnonzero(self._kind == kind)
+            of, score = self._of[rows], self._score[rows]
+            calibration = self._calibrations[kind] = calibrate(score, outcome[of])
+            likely = calibration.chance(score).value
+            better = likely > chance[of]
+            best[of[better]], chance[of[better]] = number, likely[better]
+            counts = [int((outcome[of] >= 0).sum()), int((outcome[of] == 1).sum())]
+            kinds.append(KindStanding(kind, len(rows), *counts))
+        undecided = self._flagged & ~decided
+        flagged = []
+        for number, each in enumerate(kinds):
+            rows = np.flatnonzero(self._kind == each.kind)
+            mine = rows[(best[self._of[rows]] == number) & undecided[self._of[rows]]]
+            flagged.append((self._calibrations[each.kind], self._score[mine]))
+        samples = {task: self._sample(task, decided, outcome) for task in self._labels}
+        of_findings = outcome[self._flagged]
+        return Standing(
+            decided=int((of_findings >= 0).sum()),
+            wrong=int((of_findings == 1).sum()),
+            samples=samples,
+            kinds=kinds,
+            left=errors_left(flagged, samples.values()),
+            advice=advice(chance[undecided], int(decided[self._flagged].sum())),
+        )
+
+    def _sample(self, task: str, decided: np.ndarray, outcome: np.ndarray) -> Sample:
+        mine = (self._task == task) & self._labelled
+        drawn = outcome[mine & self._sampled]
+        # What was brought from elsewhere is decided, but was not drawn.
+        known = mine & (self._flagged | (decided & ~self._sampled))
+        return Sample(self._labels[task] - int(known.sum()), int((drawn >= 0).sum()), int((drawn == 1).sum()))
+
+    def _outcomes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of each question whether it is decided, and whether it proved wrong (1), right (0) or neither (-1)."""
+        decided, outcome = np.zeros(len(self._task), bool), np.full(len(self._task), -1)
+        for row in answered(self._database):
+            at = self._place.get(row["question_id"])
+            if at is None or row["state"] != "decided":  # None: it was added since
+                continue
+            decided[at] = True
+            kept = row["action"] == "keep" or (row["action"], row["classes"]) == ("label", (row["given"],))
+            outcome[at] = -1 if row["action"] == "unsure" else 0 if kept else 1
+        return decided, outcome
+
+
+class Statistics(NamedTuple):
+    """How a review stands, and what people did."""
+
+    standing: Standing
+    people: PeopleStatistics
+
+
+def statistics(run: str | PathLike[str], url: str | None = None) -> Statistics:
+    """How the review of a run stands; raises as `open_database` does, also if there is none."""
+    with open_database(run, url, create=False) as database:
+        return Statistics(Learned(database).standing(), reviewer_statistics(database))
