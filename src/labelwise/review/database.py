@@ -4,7 +4,7 @@ import hashlib
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, NoSuchModuleError, OperationalError
 
 from labelwise import runs
-from labelwise.review.schema import about, metadata, question, verdict
+from labelwise.review.schema import about, metadata, question, stands, verdict
 from labelwise.runs import RunFolder
 
 FILE = "review.sqlite"
@@ -40,6 +40,7 @@ class Database:
 
     def __init__(self, engine: sa.Engine, run: Path, name: str):
         self.engine, self.run, self.name = engine, run, name
+        self.passed: dict[Hashable, int] = {}  # positions before which the queue has nothing new, by who looks for what
         self._writer = engine.execution_options(writes=True)
 
     def read(self, work: Callable[[sa.Connection], _Result]) -> _Result:
@@ -66,7 +67,7 @@ class Database:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What was decided for this review: `opinions`, `lease_seconds`, `sample`, `seed`, ..."""
-        return DEFAULTS | self.read(lambda connection: dict(connection.execute(sa.select(about)).tuples().all()))
+        return DEFAULTS | dict(self.rows(sa.select(about)))
 
     def set(self, **settings: Any) -> None:
         """Change settings."""
@@ -125,12 +126,10 @@ class Database:
 
 def new_classes(connection: sa.Connection, task: str) -> list[str]:
     """Classes of a task that reviewers made and did not take back, in the order they came."""
-    undo = verdict.alias()
     rows = connection.scalars(
         sa.select(verdict.c.classes)
         .join(question, question.c.id == verdict.c.question_id)
-        .where(verdict.c.action == "new_class", question.c.task == task)
-        .where(~sa.exists().where(undo.c.undoes == verdict.c.id))
+        .where(verdict.c.action == "new_class", question.c.task == task, stands())
         .order_by(verdict.c.id)
     )
     return list(dict.fromkeys(name for names in rows for name in names))
@@ -224,7 +223,7 @@ def _connect(run: Path, url: str | None, create: bool) -> Database:
             sa.event.listen(engine, "connect", _set_up_sqlite)
             sa.event.listen(engine, "begin", _begin_sqlite)
         elif address.get_backend_name() == "postgresql":
-            engine = sa.create_engine(address, pool_pre_ping=True)
+            engine = sa.create_engine(address.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
         else:
             raise ValueError(f"a review is kept in SQLite or PostgreSQL; got {name}")
     except (ArgumentError, NoSuchModuleError) as error:

@@ -7,11 +7,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from labelwise.review.database import Database
-from labelwise.review.schema import finding, item, question, verdict
+from labelwise.review.schema import finding, item, question, stands, verdict
 from labelwise.review.verdicts import MOST_ID, history
 
 STATES = ("open", "conflict", "decided", "all")
-_AHEAD = 64  # candidates looked at together, of which others may hold some
+_MARKS = 10_000  # places in the queue that are kept in mind
+_AHEAD = 64  # candidates looked at together where others hold the first
 
 
 @dataclass(frozen=True)
@@ -78,16 +79,25 @@ def next_question(database: Database, reviewer: str, filter: Filter, now: float)
     What others hold is passed over, and what this person has answered or skipped. In the state "conflict" only what
     they skipped since somebody else last said something. A person holds one item at a time.
     """
-    after = -1
+    key = (reviewer, filter)
+    if len(database.passed) > _MARKS:
+        database.passed.clear()
+    start = database.passed.get(key, 0)
+    after, ahead = start - 1, 1
     while True:
-        rows = database.rows(_candidates(database, reviewer, filter, after))
+        rows = database.rows(_candidates(database, reviewer, filter, after).limit(ahead))
+        if after < start and rows and filter.state == "open":
+            database.passed[key] = rows[0].position
         for row in rows:
             free = row.leased_by in (None, reviewer) or row.leased_until <= now
-            if free and _lease(database, reviewer, row.item_id, now):
+            if free and _lease(database, reviewer, row, now):
                 return _question(row)
-        if len(rows) < _AHEAD:
+        if len(rows) == ahead:
+            after, ahead = rows[-1].position, _AHEAD
+        elif start > 0:
+            start, after, ahead = 0, -1, 1
+        else:
             return None
-        after = rows[-1].position
 
 
 def release(database: Database, reviewer: str) -> None:
@@ -137,8 +147,9 @@ def details(database: Database, question_id: int) -> dict[str, Any]:
 
 def page(database: Database, filter: Filter, offset: int = 0, limit: int = 50) -> list[Question]:
     """Questions `offset` to `offset` + `limit`, in their order, whoever holds them."""
-    wanted = _select().where(*_conditions(database, filter)).order_by(question.c.position)
-    wanted = wanted.offset(min(max(offset, 0), MOST_ID)).limit(min(max(limit, 0), 1000))
+    ids = _of(filter, question.c.id).where(*_conditions(database, filter)).order_by(question.c.position)
+    ids = ids.offset(min(max(offset, 0), MOST_ID)).limit(min(max(limit, 0), 1000))
+    wanted = _select().where(question.c.id.in_(ids)).order_by(question.c.position)
     return [_question(row) for row in database.rows(wanted)]
 
 
@@ -146,24 +157,27 @@ def pairs(database: Database, filter: Filter, limit: int = 50) -> list[tuple[str
     """(task, given, suggested) and how many questions have them, the most frequent first."""
     columns = (question.c.task, question.c.given, question.c.suggested)
     number = sa.func.count()
-    wanted = sa.select(*columns, number).where(*_conditions(database, filter)).group_by(*columns)
-    wanted = wanted.select_from(question.join(item)).order_by(number.desc(), *columns).limit(limit)
+    wanted = _of(filter, *columns, number).where(*_conditions(database, filter)).group_by(*columns)
+    wanted = wanted.order_by(number.desc(), *columns).limit(limit)
     return [tuple(row) for row in database.rows(wanted)]
 
 
 def counts(database: Database, filter: Filter) -> Counts:
     """How many questions there are: by state whatever the filter's, by kind and task within it."""
     columns = (question.c.state, question.c.task, question.c.kinds)
-    wanted = sa.select(*columns, sa.func.count()).where(*_conditions(database, filter, any_state=True))
-    if filter.text:
-        wanted = wanted.select_from(question.join(item))
+    wanted = _of(filter, *columns, sa.func.count()).where(*_conditions(database, filter, any_state=True))
     states, kinds, tasks = Counter(dict.fromkeys(STATES[:-1], 0)), Counter[str](), Counter[str]()
     for state, task, of, number in database.rows(wanted.group_by(*columns)):
         states[state] += number
         if filter.state in (state, "all"):
             tasks[task] += number
             kinds.update(dict.fromkeys(of.split(), number))
-    return Counts(dict(states), dict(kinds), dict(tasks))
+    return Counts(dict(states), dict(sorted(kinds.items())), dict(sorted(tasks.items())))
+
+
+def _of(filter: Filter, *columns: Any) -> sa.Select:
+    """These columns of questions; their items take part only where they matter, as that takes time."""
+    return sa.select(*columns).select_from(question.join(item) if filter.text else question)
 
 
 def _select() -> sa.Select:
@@ -197,30 +211,29 @@ def _conditions(database: Database, filter: Filter, any_state: bool = False) -> 
 
 
 def _candidates(database: Database, reviewer: str, filter: Filter, after: int) -> sa.Select:
-    said, undoing = verdict.alias(), verdict.alias()
-    mine = (
-        sa.select(said.c.id)
-        .where(said.c.question_id == question.c.id, said.c.reviewer == reviewer, said.c.action != "undo")
-        .where(~sa.exists().where(undoing.c.undoes == said.c.id))
-    )
+    said, since = verdict.alias(), verdict.alias()
+    mine = sa.select(sa.func.max(said.c.id)).where(said.c.question_id == question.c.id, said.c.reviewer == reviewer)
+    mine = mine.where(said.c.action != "undo", stands(said))
     if filter.state == "conflict":
-        since = verdict.alias()
-        newer = sa.exists().where(
-            since.c.question_id == question.c.id, since.c.id > said.c.id, since.c.reviewer != reviewer
-        )
-        mine = mine.where(said.c.action == "skip", ~newer)
-    wanted = _select().where(*_conditions(database, filter), ~mine.exists(), question.c.position > after)
-    return wanted.order_by(question.c.position).limit(_AHEAD)
+        others = sa.select(sa.func.max(since.c.id)).where(since.c.question_id == question.c.id)
+        others = others.where(since.c.reviewer != reviewer)
+        mine = mine.where(said.c.action == "skip", said.c.id > others.scalar_subquery())
+    passed = question.c.position > after
+    wanted = _select().where(*_conditions(database, filter), passed, mine.scalar_subquery().is_(None))
+    return wanted.order_by(question.c.position)
 
 
-def _lease(database: Database, reviewer: str, item_id: int, now: float) -> bool:
-    free = (item.c.leased_by.is_(None)) | (item.c.leased_by == reviewer) | (item.c.leased_until <= now)
+def _lease(database: Database, reviewer: str, wanted: Any, now: float) -> bool:
+    """Whether the item of a question could be leased, which is still in the state it was found in."""
+    free = item.c.leased_by.is_(None) | (item.c.leased_by == reviewer) | (item.c.leased_until <= now)
+    state = sa.select(question.c.state).where(question.c.id == wanted.id).scalar_subquery()
 
     def work(connection: sa.Connection) -> bool:
-        lease = {"leased_by": reviewer, "leased_until": now + database.settings["lease_seconds"]}
-        if not connection.execute(item.update().where(item.c.id == item_id, free).values(lease)).rowcount:
+        lease = item.update().where(item.c.id == wanted.item_id, free, state == wanted.state)
+        until = now + database.settings["lease_seconds"]
+        if not connection.execute(lease.values(leased_by=reviewer, leased_until=until)).rowcount:
             return False
-        others = (item.c.leased_by == reviewer) & (item.c.id != item_id)
+        others = (item.c.leased_by == reviewer) & (item.c.id != wanted.item_id)
         connection.execute(item.update().where(others).values(leased_by=None, leased_until=None))
         return True
 

@@ -23,7 +23,7 @@ sa.Index("item_lease", item.c.leased_by)
 question = sa.Table(
     "question",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("item_id", sa.Integer, sa.ForeignKey("item.id"), nullable=False),
     sa.Column("task", sa.Text, nullable=False),  # "" where it is about the example itself
     sa.Column("given", sa.Text),
@@ -39,12 +39,12 @@ question = sa.Table(
 )
 sa.Index("question_queue", question.c.state, question.c.position)
 sa.Index("question_tally", question.c.state, question.c.task, question.c.kinds)
-sa.Index("question_pair", question.c.task, question.c.given, question.c.suggested)
+sa.Index("question_pair", question.c.state, question.c.task, question.c.given, question.c.suggested)
 
 finding = sa.Table(
     "finding",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("question_id", sa.Integer, sa.ForeignKey("question.id"), nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("score", sa.Double, nullable=False),
@@ -109,3 +109,10 @@ about = sa.Table(
 
 # A view: of each question and reviewer the newest verdict that is neither undone nor an undo nor a skip.
 current_verdict = sa.table("current_verdict", *(sa.column(column.name, column.type) for column in verdict.columns))
+
+
+def stands(row: sa.FromClause = verdict) -> sa.ColumnElement[bool]:
+    """Whether a verdict was not undone."""
+    # A subquery that gives one value, not "NOT EXISTS": see the first migration.
+    undoing = verdict.alias()
+    return sa.select(undoing.c.id).where(undoing.c.undoes == row.c.id).scalar_subquery().is_(None)

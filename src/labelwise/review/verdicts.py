@@ -7,14 +7,16 @@ import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pandas as pd
 import sqlalchemy as sa
 
 from labelwise.labels.nearest import nearest
 from labelwise.review.database import Database, new_classes
-from labelwise.review.schema import current_verdict, item, question, verdict
+from labelwise.review.schema import current_verdict, item, question, stands, verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ACTIONS = ("keep", "take", "choose", "several", "unsure", "spoiled", "new_class", "skip")
 LONGEST_NOTE = 2000
@@ -111,41 +113,34 @@ def undo(database: Database, reviewer: str, *, token: str | None = None, at: flo
     token = token or uuid.uuid4().hex
     _check_text("token", token, LONGEST_NAME)
 
-    def work(connection: sa.Connection) -> list[Verdict]:
+    def work(connection: sa.Connection) -> tuple[list[Verdict], int]:
         if f"{token}:0" in _by_token(connection, [f"{token}:0"]):
             undone = verdict.alias()
             wanted = sa.select(undone).join(verdict, verdict.c.undoes == undone.c.id).order_by(undone.c.id)
             wanted = wanted.where(verdict.c.batch == token, verdict.c.reviewer == reviewer)
-            return [_verdict(row) for row in connection.execute(wanted)]
-        mine = _undoable(reviewer)
+            return [_verdict(row) for row in connection.execute(wanted)], 0
+        mine = sa.select(verdict).where(verdict.c.reviewer == reviewer, verdict.c.action != "undo", stands())
         newest = connection.execute(mine.order_by(verdict.c.id.desc()).limit(1)).first()
         if newest is None:
-            return []
+            return [], MOST_ID
         rows = [newest]
         if newest.batch is not None:
             rows = list(connection.execute(mine.where(verdict.c.batch == newest.batch).order_by(verdict.c.id)))
         items = _lock(connection, [row.question_id for row in rows])
-        now = time.time() if at is None else at
-        undoing = [
-            {
-                "question_id": row.question_id,
-                "reviewer": reviewer,
-                "action": "undo",
-                "classes": [],
-                "note": "",
-                "final": False,
-                "undoes": row.id,
-                "batch": token,
-                "token": f"{token}:{number}",
-                "created_at": now,
-            }
+        same = {"reviewer": reviewer, "action": "undo", "classes": [], "note": "", "final": False, "batch": token}
+        same["created_at"] = time.time() if at is None else at
+        new = [
+            {"question_id": row.question_id, "undoes": row.id, "token": f"{token}:{number}"} | same
             for number, row in enumerate(rows)
         ]
-        connection.execute(verdict.insert(), undoing)
-        _settle(connection, items, database.settings["opinions"])
-        return [_verdict(row) for row in rows]
+        connection.execute(verdict.insert(), new)
+        questions = _settle(connection, items, database.settings["opinions"])
+        return [_verdict(row) for row in rows], min(each.position for each in questions)
 
-    return database.write(work)
+    undone, position = database.write(work)
+    for key, passed in list(database.passed.items()):
+        database.passed[key] = min(passed, position)
+    return undone
 
 
 def history(database: Database, question_id: int) -> list[Verdict]:
@@ -154,8 +149,10 @@ def history(database: Database, question_id: int) -> list[Verdict]:
     return [_verdict(row) for row in database.rows(wanted)]
 
 
-def decisions(database: Database) -> pd.DataFrame:
+def decisions(database: Database) -> "pd.DataFrame":
     """What people's current verdicts mean, as a table; see `answered`."""
+    import pandas as pd  # here, as it takes half a second, which a server that is asked for a question has not
+
     names = ["question_id", "item_id", "key", "task", "given", "suggested", "sampled", "state", "action", "classes"]
     return pd.DataFrame(answered(database), columns=[*names, "reviewers", "notes", "at"])
 
@@ -171,7 +168,7 @@ def answered(database: Database) -> list[dict[str, Any]]:
     columns = [question.c[name] for name in ("id", "item_id", "task", "given", "suggested", "sampled")]
 
     def work(connection: sa.Connection) -> list[dict[str, Any]]:
-        spoken = sa.select(question.c.item_id).join(current_verdict, current_verdict.c.question_id == question.c.id)
+        spoken = sa.select(question.c.item_id).join(verdict, verdict.c.question_id == question.c.id)
         asked = sa.select(*columns, item.c.key).join(item).where(question.c.item_id.in_(spoken))
         questions = connection.execute(asked.order_by(question.c.item_id, question.c.task)).all()
         said = _counting(connection, questions, None)
@@ -351,26 +348,29 @@ def _lock(connection: sa.Connection, question_ids: Sequence[int]) -> list[int]:
 
 
 def _questions(connection: sa.Connection, items: Sequence[int]) -> list[Any]:
-    columns = [question.c[name] for name in ("id", "item_id", "task", "given", "suggested", "state", "opinions")]
+    columns = [
+        question.c[name] for name in ("id", "item_id", "task", "given", "suggested", "state", "opinions", "position")
+    ]
     rows: list[Any] = []
     for some in _chunks(items):
         rows.extend(connection.execute(sa.select(*columns).where(question.c.item_id.in_(some))))
     return rows
 
 
-def _settle(connection: sa.Connection, items: Sequence[int], opinions: int) -> None:
-    """Write the state of all questions of these items as the verdicts want it."""
+def _settle(connection: sa.Connection, items: Sequence[int], opinions: int) -> list[Any]:
+    """Write the state of all questions of these items as the verdicts want it; gives the questions as they were."""
     questions = _questions(connection, items)
     said = _counting(connection, questions, items)
-    changed = []
+    changed: dict[tuple[str, int], list[int]] = {}
     for each in questions:
         voices = said.get(each.id, {})
-        state = decide(voices.values(), opinions)[0]
-        if (state, len(voices)) != (each.state, each.opinions):
-            changed.append({"of": each.id, "now": state, "people": len(voices)})
-    if changed:
-        update = question.update().where(question.c.id == sa.bindparam("of"))
-        connection.execute(update.values(state=sa.bindparam("now"), opinions=sa.bindparam("people")), changed)
+        now = decide(voices.values(), opinions)[0], len(voices)
+        if now != (each.state, each.opinions):
+            changed.setdefault(now, []).append(each.id)
+    for (state, people), ids in changed.items():
+        for some in _chunks(ids):
+            connection.execute(question.update().where(question.c.id.in_(some)).values(state=state, opinions=people))
+    return questions
 
 
 def _counting(
@@ -405,15 +405,6 @@ def _by_token(connection: sa.Connection, tokens: Sequence[str]) -> dict[str, Ver
             row.token: _verdict(row) for row in connection.execute(sa.select(verdict).where(verdict.c.token.in_(some)))
         }
     return found
-
-
-def _undoable(reviewer: str) -> sa.Select:
-    undoing = verdict.alias()
-    return (
-        sa.select(verdict)
-        .where(verdict.c.reviewer == reviewer, verdict.c.action != "undo")
-        .where(~sa.exists().where(undoing.c.undoes == verdict.c.id))
-    )
 
 
 def _verdict(row: Any) -> Verdict:

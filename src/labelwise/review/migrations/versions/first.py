@@ -6,12 +6,13 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+# Subqueries that give one value are looked up by index, row by row, whatever the database believes of the size of its
+# tables; "NOT EXISTS" became a join that took minutes in PostgreSQL after many verdicts had come in at once.
 _VIEW = """
-CREATE VIEW current_verdict AS SELECT * FROM verdict AS v WHERE v.action NOT IN ('skip', 'undo')
-AND NOT EXISTS (SELECT 1 FROM verdict AS u WHERE u.undoes = v.id)
-AND NOT EXISTS (
-    SELECT 1 FROM verdict AS n WHERE n.question_id = v.question_id AND n.reviewer = v.reviewer AND n.id > v.id
-    AND n.action NOT IN ('skip', 'undo') AND NOT EXISTS (SELECT 1 FROM verdict AS w WHERE w.undoes = n.id)
+CREATE VIEW current_verdict AS SELECT * FROM verdict AS v WHERE v.id = (
+    SELECT max(n.id) FROM verdict AS n
+    WHERE n.question_id = v.question_id AND n.reviewer = v.reviewer AND n.action NOT IN ('skip', 'undo')
+    AND (SELECT u.id FROM verdict AS u WHERE u.undoes = n.id) IS NULL
 )
 """
 
@@ -30,7 +31,7 @@ def upgrade() -> None:
     op.create_index("item_lease", "item", ["leased_by"])
     op.create_table(
         "question",
-        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("item_id", sa.Integer, sa.ForeignKey("item.id"), nullable=False),
         sa.Column("task", sa.Text, nullable=False),
         sa.Column("given", sa.Text),
@@ -46,10 +47,10 @@ def upgrade() -> None:
     )
     op.create_index("question_queue", "question", ["state", "position"])
     op.create_index("question_tally", "question", ["state", "task", "kinds"])
-    op.create_index("question_pair", "question", ["task", "given", "suggested"])
+    op.create_index("question_pair", "question", ["state", "task", "given", "suggested"])
     op.create_table(
         "finding",
-        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("question_id", sa.Integer, sa.ForeignKey("question.id"), nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("score", sa.Double, nullable=False),
