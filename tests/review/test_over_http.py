@@ -135,7 +135,10 @@ def test_roles_may_what_they_may(port, database):
     admin.post("/api/verdicts", verdict | {"final": True})
     said = [(each.reviewer, each.final) for each in people_of(database)]
     assert said == [("bo", False), ("ada", True)]
-    assert [each.who for each in events(database) if each.what == "final verdict"] == ["ada"]
+    logged = admin("GET", "/api/events?limit=5")
+    assert (logged[0]["who"], logged[0]["what"]) == ("ada", "final verdict")
+    assert admin("GET", f"/api/events?limit=1&before={logged[0]['id']}") == logged[1:2]
+    reviewer("GET", "/api/events", code=403)
 
 
 def people_of(database):

@@ -6,14 +6,15 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Path, Query
+from fastapi import APIRouter, Depends, HTTPException, Path, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
 from labelwise.review.agreement import reviewer_statistics
 from labelwise.review.context import REFUSED, Reader, Review, TheReview, Wanted, Writer, told
-from labelwise.review.people import Person, note_event
+from labelwise.review.people import Event, Person, events, note_event
 from labelwise.review.queue import Counts, Question, counts, next_question, page, pairs, question_by_id, release
+from labelwise.review.security import admin
 from labelwise.review.showing import show
 from labelwise.review.standing import Standing
 from labelwise.review.suggestions import find_classes
@@ -167,6 +168,17 @@ def what_people_did(review: TheReview, person: Reader) -> dict[str, Any]:
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
     return {name: None if isinstance(each, float) and math.isnan(each) else each for name, each in values.items()}
+
+
+@router.get("/events")
+def audit_log(
+    review: TheReview,
+    person: Annotated[Person, Depends(admin)],
+    before: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
+) -> list[Event]:
+    """Who logged in or was refused, exported, imported or decided for others; the newest first, for admins."""
+    return events(review.database, limit, before)
 
 
 @router.get("/items/{row}")
