@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.review.samples import make_run
 
 from labelwise.review.database import Database, open_database
 from labelwise.review.filling import fill
-from tests.review.samples import make_run
 
 
 @pytest.fixture
