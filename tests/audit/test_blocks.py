@@ -1,31 +1,56 @@
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from labelwise.audit import class_thresholds, confident_joint, estimate_joint, find_label_issues, label_quality
-from labelwise.audit.blocks import in_threads, labelled_rows, over
+from labelwise.audit.blocks import best_classes, in_threads, labelled_rows, over
 
 EVERY = (class_thresholds, confident_joint, estimate_joint, find_label_issues, label_quality)
 
 
 def test_blocks_hold_every_row_once_and_in_order():
     probs = np.arange(40_000 * 30, dtype=np.float32).reshape(40_000, 30)
-    every = list(over(probs, slice(None), lambda rows, values: (rows, values)))
+    every = list(over(probs, slice(None), lambda rows, values: values))
     assert len(every) > 2
     np.testing.assert_array_equal(np.concatenate([values for _, values in every]), probs)
     np.testing.assert_array_equal(np.concatenate([probs[rows] for rows, _ in every]), probs)
     some = np.arange(3, 40_000, 7)
-    blocks = list(over(probs, some, lambda rows, values: (rows, values)))
+    blocks = list(over(probs, some, lambda rows, values: values))
     np.testing.assert_array_equal(np.concatenate([rows for rows, _ in blocks]), some)
     np.testing.assert_array_equal(np.concatenate([values for _, values in blocks]), probs[some])
-    assert list(over(probs, np.arange(0), lambda rows, values: rows)) == []
+    assert list(over(probs, np.arange(0), lambda rows, values: values)) == []
+
+
+def test_columns_go_along_with_their_rows():
+    probs = np.random.default_rng(0).random((40_000, 30))
+    first, second = np.arange(40_000), np.arange(40_000)[::-1]
+    for rows in (slice(None), np.arange(5, 40_000, 3)):
+        blocks = list(over(probs, rows, lambda rows, values, a, b: (a, b, values[:, 0]), first, second))
+        assert len(blocks) > 1
+        for part, (a, b, column) in blocks:
+            np.testing.assert_array_equal(a, first[part])
+            np.testing.assert_array_equal(b, second[part])
+            np.testing.assert_array_equal(column, probs[part, 0])
+
+
+def test_the_best_class_of_a_mapped_array_is_found_without_a_copy(tmp_path):
+    probs = np.random.default_rng(0).integers(50, size=(100_000, 100)).astype(np.float32)  # many are equal
+    np.save(tmp_path / "p.npy", probs)
+    mapped = np.load(tmp_path / "p.npy", mmap_mode="r")
+    tracemalloc.start()
+    best = best_classes(mapped)
+    assert tracemalloc.get_traced_memory()[1] < probs.nbytes / 4
+    tracemalloc.stop()
+    np.testing.assert_array_equal(best, probs.argmax(axis=1))
 
 
 def test_half_precision_comes_as_single():
     for dtype, work in ((np.float16, np.float32), (np.float32, np.float32), (np.float64, np.float64)):
-        assert [v.dtype for v in over(np.ones((5, 2), dtype), slice(None), lambda _, values: values)] == [work]
+        ((_, values),) = over(np.ones((5, 2), dtype), slice(None), lambda _, values: values)
+        assert values.dtype == work
 
 
 def test_results_come_in_order_and_few_items_are_taken_ahead():

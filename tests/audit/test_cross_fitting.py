@@ -133,6 +133,15 @@ def test_processes_and_the_file_give_the_same_bytes(tmp_path):
     assert record["shape"] == [3, 80, 4]
 
 
+def test_slabs_put_parts_together_block_by_block(tmp_path, monkeypatch):
+    monkeypatch.setattr("labelwise.audit.arrays._NUMBERS", 28)
+    table, features = make(np.arange(83) % 4)
+    model = DecisionTreeClassifier(random_state=0)
+    blocks = cross_fit(table, model, folds=5, features=features, jobs=1, store=tmp_path / "y.npy", quiet=True)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(blocks, cross_fit(table, model, folds=5, features=features, jobs=1, quiet=True))
+
+
 class Interrupted(DecisionTreeClassifier):
     """A tree that fails where the file `stop` is not there, and counts its fits in the file `count`."""
 
@@ -188,14 +197,13 @@ def test_a_file_without_its_record_is_made_again(tmp_path):
 
 def test_a_fold_that_leaves_one_class_predicts_it():
     part, probabilities = _fit_part(
-        (0, 0, 1),
-        "tree",
-        DecisionTreeClassifier(),
+        [("tree", DecisionTreeClassifier())],
         np.zeros((4, 1)),
         np.array([2, 2, 0, -1]),
-        np.array([0, 0, 1, 1]),
+        np.array([[0, 0, 1, 1]]),
         3,
         0,
+        (0, 0, 1),
     )
     assert part == (0, 0, 1)
     assert probabilities.tolist() == [[0, 0, 1], [0, 0, 1]]

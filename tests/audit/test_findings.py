@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from labelwise.audit import Finding
 from labelwise.audit.findings import COLUMNS, as_frame, from_frame, read, write
@@ -26,7 +27,7 @@ def test_worst_come_first_then_rows_in_order():
 def test_files_give_the_same_table_back(tmp_path):
     for found in (FOUND, []):
         frame = as_frame(found)
-        write(tmp_path / "issues.parquet", frame, np.array([f"row {i}" for i in range(10)]))
+        write(tmp_path / "issues.parquet", frame, pa.array([f"row {i}" for i in range(10)]))
         pd.testing.assert_frame_equal(read(tmp_path / "issues.parquet"), frame)
         ids = pd.read_parquet(tmp_path / "issues.parquet")["id"]
         assert ids.tolist() == [f"row {i}" for i in frame["example"]]

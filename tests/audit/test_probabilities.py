@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from labelwise.audit.probabilities import given_features, given_probabilities, warn_if_in_sample
+from labelwise.audit.probabilities import given_features, given_probabilities, rescaled, warn_if_in_sample
 from labelwise.labels import LabelTable, Task
 
 TABLE = LabelTable.from_columns({"y": [0, 1, 2, 0]}, [Task("y", "single", ("a", "b", "c"))], source="some.csv")
@@ -35,8 +35,21 @@ def test_arrays_and_files_of_every_form_are_taken(tmp_path):
 def test_rows_that_nearly_sum_to_one_are_rescaled_with_a_warning():
     off = GOOD * 1.0009
     with pytest.warns(UserWarning, match=r"4 rows of probabilities do not quite sum to 1 \(off by at most 0.0009\)"):
-        np.testing.assert_allclose(given_probabilities(TABLE, off)["y"][0], GOOD)
-    assert off[0].sum() > 1.0005
+        given = given_probabilities(TABLE, off)["y"]
+    assert np.shares_memory(given, off)
+    np.testing.assert_allclose(np.concatenate(list(rescaled(given))), GOOD)
+
+
+def test_only_rows_that_are_off_are_rescaled_block_by_block():
+    generator = np.random.default_rng(0)
+    probs = generator.dirichlet(np.ones(40), (2, 120_000)).astype(np.float32)
+    probs[1, 110_000] *= 1.0005
+    slabs = list(rescaled(probs))
+    assert len(slabs) == 4
+    whole = np.concatenate(slabs).reshape(probs.shape)
+    np.testing.assert_allclose(whole[1, 110_000].sum(), 1, rtol=1e-6)
+    whole[1, 110_000] = probs[1, 110_000]
+    np.testing.assert_array_equal(whole, probs)
 
 
 @pytest.mark.parametrize(

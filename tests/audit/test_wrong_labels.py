@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -69,3 +71,50 @@ def test_the_last_row_of_a_tiny_class_is_never_flagged():
     assert not flags[8]
     labels[5] = 0
     assert not wrong_labels(labels, probs).flags[8]
+
+
+def random_models(models: int, n: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and float32 probabilities of models that are right more often than not."""
+    generator = np.random.default_rng(0)
+    truth = generator.integers(0, classes, n)
+    logits = generator.standard_normal((models, n, classes), np.float32)
+    logits[:, np.arange(n), truth] += 4
+    probs = np.exp(logits, out=logits)
+    probs /= probs.sum(axis=2, keepdims=True)
+    return np.where(generator.random(n) < 0.1, generator.integers(0, classes, n), truth), probs
+
+
+def test_a_stored_mean_finds_the_same_as_one_of_double_precision(tmp_path):
+    labels, probs = random_models(3, 20_000, 10)
+    labels[::70] = -1
+    exact = wrong_labels(labels, probs.astype(np.float64))
+    stored = wrong_labels(labels, probs, store=tmp_path / "mean")
+    assert exact.probability.dtype == np.float64
+    np.testing.assert_array_equal(exact.probability, probs.mean(axis=0, dtype=np.float64))
+    assert isinstance(stored.probability, np.memmap)
+    np.testing.assert_array_equal(stored.probability, exact.probability.astype(np.float32))
+    np.testing.assert_array_equal(stored.flags, exact.flags)
+    np.testing.assert_array_equal(stored.by_joint, exact.by_joint)
+    assert exact.flags.sum() > 500
+    task = Task("y", "single", tuple("abcdefghij"))
+    ours, theirs = (list(label_findings(task, labels, verdict)) for verdict in (stored, exact))
+    assert [each._replace(score=0) for each in ours] == [each._replace(score=0) for each in theirs]
+    np.testing.assert_allclose([each.score for each in ours], [each.score for each in theirs], atol=1e-6)
+    held = wrong_labels(labels, probs)
+    np.testing.assert_array_equal(held.probability, stored.probability)
+
+
+def test_mapped_probabilities_take_the_memory_of_some_columns(tmp_path):
+    n, classes = 100_000, 100
+    labels, probs = random_models(2, n, classes)
+    np.save(tmp_path / "p.npy", probs)
+    whole = probs.nbytes
+    del probs
+    mapped = np.load(tmp_path / "p.npy", mmap_mode="r")
+    tracemalloc.start()
+    verdict = wrong_labels(labels, mapped, store=tmp_path / "mean")
+    label_metrics(labels, verdict)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    blocks = 40e6  # of the mean, which is taken in double precision, and of some threads
+    assert most < 120 * n + blocks < whole

@@ -238,3 +238,11 @@ def test_top_k_softmax_is_the_softmax_with_the_other_logits_at_minus_infinity(n,
     others = logits.argsort(-1)[:, : n - k]
     expected = torch.softmax(logits.scatter(-1, others, -math.inf), -1)
     torch.testing.assert_close(top_k_softmax(logits, k), expected)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 16])
+def test_a_selector_is_the_same_with_and_without_a_gradient_to_come(n: int) -> None:
+    z_logits = torch.randn(7, (n - 1).bit_length(), generator=torch.Generator().manual_seed(n), requires_grad=True)
+    with torch.no_grad():
+        quiet = selector(z_logits, n, gamma=3.0)
+    assert torch.equal(quiet, selector(z_logits, n, gamma=3.0))

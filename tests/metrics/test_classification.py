@@ -142,3 +142,18 @@ def test_cases_without_much_in_them_are_json_without_nan(labels, probabilities):
 def test_bad_input_names_the_row(labels, probabilities, message):
     with pytest.raises(ValueError, match=message):
         classification_scores(np.array(labels), np.array(probabilities))
+
+
+def test_mapped_arrays_of_several_models_are_averaged_in_blocks(tmp_path, monkeypatch):
+    generator = np.random.default_rng(0)
+    probabilities = generator.dirichlet(np.ones(5), (3, 400)).astype(np.float32)
+    labels = generator.integers(-1, 5, 400)
+    np.save(tmp_path / "p.npy", probabilities)
+    mapped, mean = np.load(tmp_path / "p.npy", mmap_mode="r"), probabilities.mean(axis=0, dtype=np.float64)
+    expected = classification_scores(labels, mean), reliability(labels, mean)
+    monkeypatch.setattr("labelwise.metrics.classification._ROUND_NUMBERS", 100)
+    assert (classification_scores(labels, mapped), reliability(labels, mapped)) == expected
+    probabilities[0, 333] = [2, 0, 0, 0, 0]
+    labels[333] = 1
+    with pytest.raises(ValueError, match="row 333 does not"):
+        classification_scores(labels, probabilities)

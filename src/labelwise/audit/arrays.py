@@ -1,11 +1,21 @@
 """Large float32 arrays on disk: written slab by slab, whole or not at all; read by mapping."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from labelwise.runs import writing
+
+_NUMBERS = 2**22  # that are held at a time
+
+
+def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Slices of the rows of an array [..., n, columns], of which each holds some millions of numbers."""
+    n = shape[-2]
+    step = max(1, _NUMBERS * n // max(1, math.prod(shape)))
+    return (slice(start, start + step) for start in range(0, n, step))
 
 
 def write(path: Path, shape: tuple[int, ...], slabs: Iterable[np.ndarray]) -> None:

@@ -1,12 +1,14 @@
 """For many pairs of classes at once: the rows of the one that look most like the other."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from labelwise.audit.blocks import in_threads, over
+from labelwise.audit.blocks import Rows, in_threads, over
 from labelwise.audit.confident import Columns
+from labelwise.audit.engines import spread
 
 _NUMBERS = 2**20  # that are held at a time, or four columns of length n if these are more
 
@@ -29,33 +31,56 @@ def best_of_pairs(columns: Columns, probs: np.ndarray, wanted: csr_array) -> np.
     return flagged
 
 
+class _Span(NamedTuple):
+    """Classes in a row: `wanted` of them, and their rows, class after class, of which `ends` [classes] says the end.
+
+    `own` and `best` are of these rows.
+    """
+
+    wanted: csr_array
+    rows: np.ndarray
+    ends: np.ndarray
+    own: np.ndarray
+    best: np.ndarray
+
+
 def _mark(
     columns: Columns, probs: np.ndarray, wanted: csr_array, rows: np.ndarray, flagged: np.ndarray, above: float
 ) -> csr_array:
     """Flag the best of the pairs among these rows; give the pairs that have fewer than wanted above that margin."""
-    unsettled = wanted.copy()
+    unsettled = [np.zeros(0, wanted.dtype)]
+    for found, left in spread(_search, (probs, above), _spans(columns, rows, wanted)):
+        flagged[found] = True
+        unsettled.append(left)
+    pairs = csr_array((np.concatenate(unsettled), wanted.indices, wanted.indptr), wanted.shape, copy=True)
+    pairs.eliminate_zeros()
+    return pairs
 
-    def search(members: tuple[int, np.ndarray, np.ndarray]) -> None:
-        k, rows, values = members
-        pairs = slice(wanted.indptr[k], wanted.indptr[k + 1])
+
+def _search(probs: np.ndarray, above: float, span: _Span) -> tuple[np.ndarray, np.ndarray]:
+    """The rows to flag, and how many are wanted of each pair that has too few of them above that margin, else 0."""
+    values = _gather(probs, span.rows)
+    wanted, unsettled = span.wanted, span.wanted.data.copy()
+
+    def search(k: int) -> np.ndarray:
+        members, pairs = slice(span.ends[k - 1] if k else 0, span.ends[k]), slice(*wanted.indptr[k : k + 2])
         others, number = wanted.indices[pairs], np.zeros(wanted.shape[1], np.int64)
-        number[others] = np.minimum(wanted.data[pairs], len(rows) + 1)
-        margins = values - columns.own[rows][:, None]
-        bounds = _bounds(margins, columns.best[rows], number)
+        number[others] = np.minimum(wanted.data[pairs], members.stop - members.start + 1)
+        margins = values[members] - span.own[members][:, None]
+        bounds = _bounds(margins, span.best[members], number)
         if above > -np.inf:
-            unsettled.data[pairs][bounds[others] > above] = 0
+            unsettled[pairs][bounds[others] > above] = 0
             bounds[bounds <= above] = np.inf
         else:
-            unsettled.data[pairs] = 0
+            unsettled[pairs] = 0
         row, other = np.divmod(np.flatnonzero(margins >= bounds), len(bounds))
         order, rank = _ranked(other, margins[row, other])
-        flagged[rows[row[order[rank < number[other[order]]]]]] = True
+        found: np.ndarray = span.rows[members][row[order[rank < number[other[order]]]]]
+        return found
 
-    spread = in_threads if rows.size * wanted.shape[1] > _NUMBERS else map
-    for _ in spread(search, _by_class(columns.given, probs, rows, wanted)):
-        pass
-    unsettled.eliminate_zeros()
-    return unsettled
+    present = np.flatnonzero(np.diff(span.ends, prepend=0)).tolist()
+    found = (in_threads if values.size > _NUMBERS else map)(search, present)
+    return np.concatenate([span.rows[:0], *found]), unsettled
 
 
 def _bounds(margins: np.ndarray, best: np.ndarray, number: np.ndarray) -> np.ndarray:
@@ -85,27 +110,22 @@ def _ranked(group: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return order, np.arange(len(group)) - np.repeat(np.cumsum(times) - times, times)
 
 
-def _by_class(
-    given: np.ndarray, probs: np.ndarray, rows: np.ndarray, wanted: csr_array
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Class, rows and probabilities of the rows of each class of which a pair is wanted.
+def _spans(columns: Columns, rows: np.ndarray, wanted: csr_array) -> Iterator[_Span]:
+    """All classes in spans, with those of the rows of which a pair is wanted.
 
-    Several classes are read in one sweep, in the order of rows, so that an array on disk is not read once a class.
+    The rows of a span are read in one sweep, in their order, so that an array on disk is not read once a class.
     """
-    rows = rows[(np.diff(wanted.indptr) > 0)[given[rows]]]
-    labels = given[rows].astype(np.min_scalar_type(wanted.shape[0]))  # sorted faster if small
+    rows = rows[(np.diff(wanted.indptr) > 0)[columns.given[rows]]]
+    labels = columns.given[rows].astype(np.min_scalar_type(wanted.shape[0]))  # sorted faster if small
     rows = rows[np.argsort(labels, kind="stable")]
     ends = np.cumsum(np.bincount(labels, minlength=wanted.shape[0]))
-    most = max(_NUMBERS, 4 * len(given)) // probs.shape[1]
+    most = max(_NUMBERS, 4 * len(columns.given)) // wanted.shape[1]
     k = 0
     while k < len(ends):
         start = ends[k - 1] if k else 0
         after = max(k + 1, int(np.searchsorted(ends, start + most, side="right")))
-        values = _gather(probs, rows[start : ends[after - 1]])
-        for each in range(k, after):
-            part = slice(ends[each - 1] if each else 0, ends[each])
-            if part.start < part.stop:
-                yield each, rows[part], values[part.start - start : part.stop - start]
+        part = rows[start : ends[after - 1]]
+        yield _Span(wanted[k:after], part, ends[k:after] - start, columns.own[part], columns.best[part])
         k = after
 
 
@@ -115,7 +135,11 @@ def _gather(probs: np.ndarray, rows: np.ndarray) -> np.ndarray:
     ascending = rows[order]
     gathered = np.empty((len(rows), probs.shape[1]), np.result_type(probs.dtype, np.float32))
     start = 0
-    for values in over(probs, ascending, lambda _, values: values):
+    for _, values in over(probs, ascending, _values):
         gathered[order[start : start + len(values)]] = values
         start += len(values)
     return gathered
+
+
+def _values(rows: Rows, values: np.ndarray) -> np.ndarray:
+    return values

@@ -3,18 +3,21 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 import joblib
 import numpy as np
 from numpy.typing import ArrayLike
 
+from labelwise.audit.engines import is_far, spread
+
 Rows = slice | np.ndarray
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _NUMBERS = 2**18  # in a block
+_FAR = 2**25  # in a part that goes to another machine
 _ALONE = 8  # blocks, for which threads would take longer to start than to help
 _OFF = 1e-3  # how far from 1 a row of probabilities may sum: what float16 makes of 10,000 classes
 
@@ -51,23 +54,66 @@ def labelled_rows(given: np.ndarray) -> Rows:
     return slice(None) if given.min() >= 0 else np.flatnonzero(given >= 0)
 
 
-def over(probs: np.ndarray, rows: Rows, function: Callable[[Rows, np.ndarray], Result]) -> Iterator[Result]:
-    """Call `function(rows, probs[rows])` on one block of the rows after the other; give what it returns, in order.
+def over(
+    probs: np.ndarray, rows: Rows, function: Callable[..., Result], *along: np.ndarray
+) -> Iterator[tuple[Rows, Result]]:
+    """Give (rows, `function(rows, probs[rows], *columns)`) for one block of the rows after the other, in order.
 
-    `rows` is a slice of everything or an array of row numbers. float16 comes as float32. Blocks are worked on in as
-    many threads as there are processors, at most a few blocks ahead of what has been taken.
+    `rows` is a slice of everything or an array of row numbers; the columns are these rows of the arrays `along`, each
+    [n]. float16 comes as float32. Blocks are worked on in as many threads as there are processors, at most a few blocks
+    ahead of what has been taken, or on a cluster (`engines.spread`): so the function may write nowhere.
     """
-    size = len(probs) if isinstance(rows, slice) else len(rows)
-    step = max(1, _NUMBERS // probs.shape[1])
+    step = _rows(_FAR if is_far() else _NUMBERS, probs)
+    parts = (
+        (part, tuple(each[part] for each in along))
+        for part in _cut(slice(0, len(probs)) if isinstance(rows, slice) else rows, step)
+    )
+    for results in spread(_work, (function, probs), parts, here=_near):
+        yield from results
+
+
+def _work(
+    function: Callable[..., Result], probs: np.ndarray, part: tuple[Rows, tuple[np.ndarray, ...]]
+) -> list[tuple[Rows, Result]]:
+    rows, along = part
     work_type = np.result_type(probs.dtype, np.float32)
+    results, start = [], 0
+    for block in _cut(rows, _rows(_NUMBERS, probs)):
+        values = probs[block].astype(work_type, order="C", copy=False)
+        columns = [each[start : start + len(values)] for each in along]
+        results.append((block, function(block, values, *columns)))
+        start += len(values)
+    return results
 
-    def work(start: int) -> Result:
-        block = slice(start, min(start + step, size))
-        part = block if isinstance(rows, slice) else rows[block]
-        return function(part, probs[part].astype(work_type, order="C", copy=False))
 
-    starts = range(0, size, step)
-    return map(work, starts) if len(starts) <= _ALONE else in_threads(work, starts)
+def _rows(numbers: int, probs: np.ndarray) -> int:
+    """How many rows hold so many numbers."""
+    return max(1, numbers // probs.shape[1])
+
+
+def _cut(rows: Rows, step: int) -> Iterator[Rows]:
+    if isinstance(rows, slice):
+        return (slice(start, min(start + step, rows.stop)) for start in range(rows.start, rows.stop, step))
+    return (rows[start : start + step] for start in range(0, len(rows), step))
+
+
+def _near(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """In threads, or without if there are few items."""
+    items = iter(items)
+    first = list(islice(items, _ALONE + 1))
+    return map(function, first) if len(first) <= _ALONE else in_threads(function, chain(first, items))
+
+
+def best_classes(probs: np.ndarray) -> np.ndarray:
+    """The most probable class of each row, the lowest of several, int64 [n]."""
+    best = np.empty(len(probs), np.int64)
+    for rows, found in over(probs, slice(None), _best):
+        best[rows] = found
+    return best
+
+
+def _best(rows: Rows, values: np.ndarray) -> np.ndarray:
+    return values.argmax(axis=1)
 
 
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

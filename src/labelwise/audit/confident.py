@@ -10,6 +10,7 @@ Source: Northcutt, Jiang, Chuang, "Confident Learning", JAIR 2021 (arXiv 1911.00
 Athalye, Mueller, "Pervasive Label Errors in Test Sets", NeurIPS 2021 (arXiv 2103.14749).
 """
 
+from functools import partial
 from typing import Literal, NamedTuple, get_args, overload
 
 import numpy as np
@@ -44,17 +45,15 @@ def read_columns(labels: ArrayLike, probs: ArrayLike) -> tuple[Columns, np.ndarr
     n, work_type = len(given), np.result_type(probabilities.dtype, np.float32)
     columns = Columns(given, np.zeros(n, work_type), np.full(n, -1, np.int32), np.zeros(n, work_type))
 
-    def read(rows: Rows, values: np.ndarray) -> None:
-        check(rows, values)
-        best = values.argmax(axis=1)
-        at = np.arange(len(values))
-        columns.own[rows] = values[at, given[rows]]
-        columns.best[rows] = best
-        columns.top[rows] = values[at, best]
-
-    for _ in over(probabilities, labelled_rows(given), read):
-        pass
+    for rows, (own, best, top) in over(probabilities, labelled_rows(given), _read, given):
+        columns.own[rows], columns.best[rows], columns.top[rows] = own, best, top
     return columns, probabilities
+
+
+def _read(rows: Rows, values: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    check(rows, values)
+    at, best = np.arange(len(values)), values.argmax(axis=1)
+    return values[at, given], best.astype(np.int32), values[at, best]
 
 
 def class_thresholds(labels: ArrayLike, probs: ArrayLike) -> np.ndarray:
@@ -171,15 +170,16 @@ def confident_guess(columns: Columns, probs: np.ndarray) -> np.ndarray:
     most = np.minimum(columns.top, 1 + 2e-3 - columns.top)
     rows = np.flatnonzero((columns.best >= 0) & ~at_best & (most >= cuts.min()))
 
-    def look(rows: Rows, values: np.ndarray) -> None:
-        reached = values >= cuts
-        times = np.count_nonzero(reached, axis=1)
-        only = np.where(times == 1, reached.argmax(axis=1), -1)
-        guess[rows] = np.where(times > 1, columns.best[rows], only)
-
-    for _ in over(probs, rows, look):
-        pass
+    for part, found in over(probs, rows, partial(_look, cuts), columns.best):
+        guess[part] = found
     return guess
+
+
+def _look(cuts: np.ndarray, rows: Rows, values: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """The class that reaches its cut, the best one where several do, -1 where none does."""
+    reached = values >= cuts
+    times = np.count_nonzero(reached, axis=1)
+    return np.where(times > 1, best, np.where(times == 1, reached.argmax(axis=1), -1))
 
 
 def count_pairs(columns: Columns, guess: np.ndarray, classes: int) -> csr_array:

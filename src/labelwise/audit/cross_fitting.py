@@ -4,7 +4,9 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from labelwise import labels
 from labelwise.audit import arrays
+from labelwise.audit.engines import spread
 from labelwise.audit.ensemble import default_models
 from labelwise.audit.parts import Part, Parts
 from labelwise.labels import LabelTable
@@ -46,10 +49,11 @@ def cross_fit(
     drawn anew for each repeat. Rows without a label are learned from nowhere and predicted like all others. A class
     that is absent from the training rows of a fold has probability 0 there.
 
-    The parts (one a model, repeat and fold) run in `jobs` processes (default: one a core), each on one thread. With
-    `store`, a path that ends in .npy, each finished part is kept in the folder `store`.parts, so that the same call
-    goes on where a stopped one was; parts of other data or settings are not used. The result is then mapped from that
-    file, and `store`.json says what it was made of. The bytes depend neither on `jobs` nor on interruptions.
+    The parts (one a model, repeat and fold) run in `jobs` processes (default: one a core), each on one thread, or on a
+    cluster (`engines.on_engine`). With `store`, a path that ends in .npy, each finished part is kept in the folder
+    `store`.parts, so that the same call goes on where a stopped one was; parts of other data or settings are not used.
+    The result is then mapped from that file, and `store`.json says what it was made of. The bytes depend neither on
+    `jobs`, nor on a cluster of equal processors, nor on interruptions.
 
     Raises `ValueError` if the task is not of kind `single`, if fewer than two classes have rows, or if a model fails.
     """
@@ -79,19 +83,15 @@ def cross_fit(
     waiting = [part for part in wanted if part not in parts]
     with progress(f"Cross-fitting {chosen.name}", len(wanted), quiet) as advance:
         advance(len(wanted) - len(waiting))
-        calls = (
-            joblib.delayed(_fit_part)(part, *estimators[part[0]], features, given, fold_of[part[1]], classes, seed)
-            for part in waiting
-        )
-        with joblib.parallel_config("loky", inner_max_num_threads=1, initializer=_end_with, initargs=(os.getpid(),)):
-            done = joblib.Parallel(min(jobs or joblib.cpu_count(), len(waiting) or 1), return_as="generator_unordered")
-        for part, probabilities in done(calls):
+        shared = (estimators, features, given, fold_of, classes, seed)
+        here = partial(_in_processes, min(jobs or joblib.cpu_count(), len(waiting) or 1))
+        for part, probabilities in spread(_fit_part, shared, waiting, here, ordered=False):
             parts[part] = probabilities
             advance()
 
-    slabs = (_slab(parts, m, r, fold_of[r], classes) for m, r in runs)
+    slabs = chain.from_iterable(_slabs(parts, m, r, fold_of[r], classes) for m, r in runs)
     if path is None:
-        return np.stack(list(slabs))
+        return np.concatenate(list(slabs)).reshape(shape)
     record = _record(path)
     record.unlink(missing_ok=True)  # it goes first and comes back last, so that it never describes another array
     arrays.write(path, shape, slabs)
@@ -130,6 +130,16 @@ def check_classes(table: LabelTable, task: str) -> None:
         )
 
 
+def _in_processes(
+    jobs: int, function: Callable[[Part], tuple[Part, np.ndarray]], parts: Iterable[Part]
+) -> Iterable[tuple[Part, np.ndarray]]:
+    """Give `function(part)` of all parts as they come, from so many processes of one thread each."""
+    with joblib.parallel_config("loky", inner_max_num_threads=1, initializer=_end_with, initargs=(os.getpid(),)):
+        run = joblib.Parallel(jobs, return_as="generator_unordered")
+    done: Iterable[tuple[Part, np.ndarray]] = run(joblib.delayed(function)(part) for part in parts)
+    return done
+
+
 def _end_with(parent: int) -> None:
     """Make this process end when its parent does: a run that is killed would leave the others waiting for ever."""
 
@@ -142,17 +152,17 @@ def _end_with(parent: int) -> None:
 
 
 def _fit_part(
-    part: Part,
-    name: str,
-    model: Any,
+    estimators: Sequence[tuple[str, Any]],
     features: np.ndarray,
     given: np.ndarray,
     fold_of: np.ndarray,
     classes: int,
     seed: int,
+    part: Part,
 ) -> tuple[Part, np.ndarray]:
     """Fit on the labelled rows of the other folds and predict this one, float32 [rows of the fold, classes]."""
-    held_out = fold_of == part[2]
+    name, model = estimators[part[0]]
+    held_out = fold_of[part[1]] == part[2]
     train = ~held_out & (given >= 0)
     present = np.unique(given[train])
     probabilities = np.zeros((int(held_out.sum()), classes), np.float32)
@@ -186,12 +196,17 @@ def seed_model(model: Any, seed: np.random.SeedSequence) -> Any:
     return model
 
 
-def _slab(parts: Parts, m: int, r: int, fold_of: np.ndarray, classes: int) -> np.ndarray:
-    """What one model predicted in one repeat, float32 [n, classes]."""
-    slab = np.zeros((len(fold_of), classes), np.float32)
-    for fold in np.unique(fold_of):
-        slab[fold_of == fold] = parts[m, r, int(fold)]
-    return slab
+def _slabs(parts: Parts, m: int, r: int, fold_of: np.ndarray, classes: int) -> Iterator[np.ndarray]:
+    """What one model predicted in one repeat, float32 [n, classes], one block of the rows after the other."""
+    predicted = {fold: parts[m, r, int(fold)] for fold in np.unique(fold_of)}
+    for rows in arrays.row_blocks((len(fold_of), classes)):
+        block = fold_of[rows]
+        slab = np.empty((len(block), classes), np.float32)
+        for fold in predicted:
+            inside = block == fold
+            number = np.count_nonzero(inside)
+            slab[inside], predicted[fold] = predicted[fold][:number], predicted[fold][number:]
+        yield slab
 
 
 def _record(path: Path) -> Path:

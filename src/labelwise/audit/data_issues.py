@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import numpy as np
+import pyarrow as pa
 
 SHOWN = 10  # rows that an issue names as examples
 
@@ -26,15 +26,15 @@ class DataIssue(NamedTuple):
     examples: tuple[int, ...] = ()
 
 
-def as_records(issues: Iterable[DataIssue], ids: np.ndarray) -> list[dict[str, Any]]:
+def as_records(issues: Iterable[DataIssue], ids: pa.Array | pa.ChunkedArray) -> list[dict[str, Any]]:
     """Issues as dictionaries fit for JSON, kind after kind as they come, worst first in each.
 
-    Each gets `ids`, what identifies its examples, by the ids of all rows, [n].
+    Each gets `ids`, what identifies its examples, by the ids of all rows, text [n].
     """
     issues = list(issues)
     kinds = list(dict.fromkeys(issue.kind for issue in issues))
     ordered = sorted(issues, key=lambda issue: (kinds.index(issue.kind), -issue.score))
     return [
-        issue._asdict() | {"examples": list(issue.examples), "ids": [str(ids[row]) for row in issue.examples]}
+        issue._asdict() | {"examples": list(issue.examples), "ids": [ids[row].as_py() for row in issue.examples]}
         for issue in ordered
     ]

@@ -7,9 +7,8 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 
 from labelwise.audit.best import best_of_pairs
-from labelwise.audit.blocks import over
 from labelwise.audit.confident import SLACK, Columns, calibrated, confident_guess, count_pairs, read_columns
-from labelwise.audit.quality import Score, check_score, label_quality, score_rows
+from labelwise.audit.quality import Score, check_score, label_quality, quality_of
 
 Filter = Literal[
     "prune_by_noise_rate",
@@ -77,13 +76,10 @@ def find_label_issues(
         lowest = _lowest(label_quality(labels, probs, _LOW[method])[rows], int(flagged.sum()))
         flagged[:] = False
         flagged[rows[lowest]] = True
-    return flagged if rank_by is None else _ranked(columns.given, probabilities, np.flatnonzero(flagged), rank_by)
-
-
-def _ranked(given: np.ndarray, probs: np.ndarray, rows: np.ndarray, rank_by: Score) -> np.ndarray:
-    scores = [np.empty(0)]
-    scores += over(probs, rows, lambda part, values: score_rows(given[part], values, rank_by))
-    return rows[np.argsort(np.concatenate(scores), kind="stable")]
+    if rank_by is None:
+        return flagged
+    rows = np.flatnonzero(flagged)
+    return rows[np.argsort(quality_of(columns.given, probabilities, rows, rank_by), kind="stable")]
 
 
 def _prune(

@@ -56,10 +56,10 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda each: (-each.score, each.example))
 
 
-def write(path: Path, frame: pd.DataFrame, ids: np.ndarray) -> None:
-    """Write findings as Parquet, with the id of each example in a column `id`."""
+def write(path: Path, frame: pd.DataFrame, ids: pa.Array | pa.ChunkedArray) -> None:
+    """Write findings as Parquet, with the id of each example (of `ids`, text [n]) in a column `id`."""
     columns = {name: pa.array(frame[name], _ARROW.get(name, pa.string()), from_pandas=True) for name in COLUMNS}
-    columns["id"] = pa.array(ids[frame["example"]].tolist(), pa.string())
+    columns["id"] = ids.take(pa.array(frame["example"]))
     with writing(path) as temporary:
         pq.write_table(pa.table(columns), temporary)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.stats import hypergeom
 
+from labelwise.audit.blocks import best_classes
 from labelwise.audit.columns import coded_columns
 from labelwise.audit.data_issues import SHOWN, DataIssue
 from labelwise.labels import LabelTable
@@ -43,7 +44,7 @@ def underperforming_groups(table: LabelTable, task: str, probability: np.ndarray
     """
     given = table.labels(task)
     labelled = np.flatnonzero(given >= 0)
-    right = (probability[labelled].argmax(axis=1) == given[labelled]).astype(np.int64)
+    right = (best_classes(probability)[labelled] == given[labelled]).astype(np.int64)
     found = []
     for column in coded_columns(table, _columns(table, task)):
         if not 2 <= len(column.values) <= _MOST:

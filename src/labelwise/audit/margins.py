@@ -24,17 +24,18 @@ def area_under_margin(logits: Iterable[ArrayLike], labels: ArrayLike) -> np.ndar
     for each in logits:
         given, values = label_and_probability_arrays(labels, each)
         margins = np.full(len(given), np.nan)
-
-        def read(rows: Rows, block: np.ndarray, given: np.ndarray = given, margins: np.ndarray = margins) -> None:
-            at = np.arange(len(block))
-            others = block.copy()
-            others[at, given[rows]] = -np.inf
-            margins[rows] = block[at, given[rows]] - others[at, others.argmax(axis=1)]
-
-        for _ in over(values, labelled_rows(given), read):
-            pass
+        for rows, found in over(values, labelled_rows(given), _margins, given):
+            margins[rows] = found
         total += margins
         epochs += 1
     if epochs == 0:
         raise ValueError("logits must hold at least one epoch")
     return total / epochs
+
+
+def _margins(rows: Rows, values: np.ndarray, given: np.ndarray) -> np.ndarray:
+    at = np.arange(len(values))
+    others = values.copy()
+    others[at, given] = -np.inf
+    margins: np.ndarray = values[at, given] - others[at, others.argmax(axis=1)]
+    return margins

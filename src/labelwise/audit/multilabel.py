@@ -10,6 +10,7 @@ of an example: Thyagarajan et al., "Identifying Incorrect Annotations in Multi-L
 """
 
 from collections.abc import Collection, Iterator
+from functools import partial
 from itertools import chain
 from typing import Any, Literal, get_args
 
@@ -76,17 +77,18 @@ def multilabel_label_quality(
     given, probabilities = _matrices(labels, probs)
     quality = np.full(len(given) if aggregate else given.shape, np.nan)
 
-    def read(rows: Any, values: np.ndarray) -> None:
-        _check(values, rows.start, 0)
-        yes = values.astype(np.float64)
-        own = np.where(given[rows] == 1, yes, 1 - yes)
-        scores = own if score == "self_confidence" else _weighted_entropy(own)
-        scores[given[rows] < 0] = np.nan
-        quality[rows] = scores if aggregate is None else _AGGREGATES[aggregate](scores)
-
-    for _ in over(probabilities, slice(None), read):
-        pass
+    for rows, scores in over(probabilities, slice(None), partial(_scores, score, aggregate), given):
+        quality[rows] = scores
     return quality
+
+
+def _scores(score: str, aggregate: Aggregate | None, rows: Any, values: np.ndarray, given: np.ndarray) -> np.ndarray:
+    _check(values, rows.start, 0)
+    yes = values.astype(np.float64)
+    own = np.where(given == 1, yes, 1 - yes)
+    scores = own if score == "self_confidence" else _weighted_entropy(own)
+    scores[given < 0] = np.nan
+    return scores if aggregate is None else _AGGREGATES[aggregate](scores)
 
 
 def multilabel_class_health(labels: ArrayLike | Sets, probs: ArrayLike) -> pd.DataFrame:

@@ -27,7 +27,7 @@ class Parts:
     def __getitem__(self, part: Part) -> np.ndarray:
         if self._folder is None:
             return self._kept[part]
-        array: np.ndarray = np.load(self._path(part), allow_pickle=False)
+        array: np.ndarray = np.load(self._path(part), mmap_mode="r", allow_pickle=False)
         return array
 
     def __setitem__(self, part: Part, array: np.ndarray) -> None:

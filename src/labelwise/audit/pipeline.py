@@ -20,11 +20,12 @@ from labelwise.audit.annotators import answers_of
 from labelwise.audit.cross_fitting import check_classes, cross_fit, named_models
 from labelwise.audit.data_issues import DataIssue, as_records
 from labelwise.audit.duplicates import duplicate_findings, find_twins, repeated
+from labelwise.audit.engines import check_engine, on_engine
 from labelwise.audit.findings import Finding
 from labelwise.audit.further import look_further
 from labelwise.audit.items import MOST, write_items, write_neighbours
 from labelwise.audit.near_duplicates import FEWEST_ROWS, MOST_ROWS, NO_PAIRS, near_duplicate_findings, near_duplicates
-from labelwise.audit.probabilities import given_features, given_probabilities, warn_if_in_sample
+from labelwise.audit.probabilities import given_features, given_probabilities, rescaled, warn_if_in_sample
 from labelwise.audit.repeats import repeat_issues
 from labelwise.audit.table_facts import write_table_facts
 from labelwise.audit.taxonomy import taxonomy_findings
@@ -57,6 +58,7 @@ def run_audit(
     repeats: int = 1,
     seed: int = 0,
     jobs: int | None = None,
+    engine: str = "local",
     labels_only: bool = False,
     annotators: Sequence[str] = (),
     kinds: Mapping[str, str] | None = None,
@@ -74,14 +76,19 @@ def run_audit(
     with classes, columns and groups (`labelwise.audit.DataIssue`). `annotators` names the tasks that are answers of
     several people to one question; these are compared. `kinds` says of columns what they hold where their looks deceive
     (`labels.kinds.KINDS`: {"zip": "identifier"}); their statistics go by it. What cannot be looked for is told in
-    `notes.json`. With `labels_only` nothing is looked for that needs features.
+    `notes.json`. With `labels_only` nothing is looked for that needs features. With `engine` "ray" models are fitted,
+    and probabilities read, on a Ray cluster (`on_ray.ray_cluster`) whose machines all see the folder `run`; the
+    findings are the same.
 
     `run` defaults to runs/NAME-HASH, of the source and of all that matters, so that the same call goes on where a
-    stopped one was, and reads the result of a finished one. `settings` are further facts for the run's `config.yaml`.
+    stopped one was (also on another engine), and reads the result of a finished one. `settings` are further facts for
+    the run's `config.yaml`.
 
     Raises `ValueError` if there is nothing to learn (no labels, one class), for unfit probabilities, embeddings or
-    kinds, and if `run` holds a run of other data or settings; `OSError`, naming the file, if the disk is full.
+    kinds, and if `run` holds a run of other data or settings; `OSError`, naming the file, if the disk is full;
+    `ImportError`, naming the extra, if the engine is not installed.
     """
+    check_engine(engine)
     if not table.tasks:
         raise ValueError(f"{table.source} has no task; name the columns that hold labels")
     if len(table) == 0:
@@ -132,34 +139,44 @@ def run_audit(
         Finding(row, None, "unreadable", 1.0, None, None, reason) for row, reason in sorted(table.unreadable.items())
     ]
     measured: dict[str, Any] = {}
-    for name in tasks:
-        labels = table.labels(name)
-        path = folder / "probabilities" / f"{file_stem(name)}.npy"
-        if name in given:
-            predicted = given[name]
-            arrays.write(path, predicted.shape, predicted)
-        elif features is not None:
-            predicted = cross_fit(
-                table, models, name, folds, repeats, features=features, seed=seed, store=path, jobs=jobs, quiet=quiet
-            )
-        else:
-            continue
-        verdict = wrong_labels(labels, predicted)
-        warning = warn_if_in_sample(name, labels, verdict.probability)
-        notes.extend([warning] if warning else [])
-        means[name] = verdict.probability
-        found.extend(label_findings(table.task(name), labels, verdict))
-        measured[name] = label_metrics(labels, verdict)
-        notes.extend(_if_weak(name, measured[name]["accuracy_out_of_sample"]))
-    found.extend(taxonomy_findings(table, means))
     same_label: int | None = None
     copies: list[DataIssue] = []
-    if not labels_only:
-        more, same_label, copies = _duplicates(table, features, means, quiet, notes)
+    with on_engine(engine):
+        for name in tasks:
+            labels = table.labels(name)
+            path = folder / "probabilities" / f"{file_stem(name)}.npy"
+            if name in given:
+                arrays.write(path, given[name].shape, rescaled(given[name]))
+                predicted = arrays.read(path, given[name].shape)
+            elif features is not None:
+                predicted = cross_fit(
+                    table,
+                    models,
+                    name,
+                    folds,
+                    repeats,
+                    features=features,
+                    seed=seed,
+                    store=path,
+                    jobs=jobs,
+                    quiet=quiet,
+                )
+            else:
+                continue
+            verdict = wrong_labels(labels, predicted, store=path.with_name(f"{path.name}.mean"))
+            warning = warn_if_in_sample(name, labels, verdict.probability)
+            notes.extend([warning] if warning else [])
+            means[name] = verdict.probability
+            found.extend(label_findings(table.task(name), labels, verdict))
+            measured[name] = label_metrics(labels, verdict)
+            notes.extend(_if_weak(name, measured[name]["accuracy_out_of_sample"]))
+        found.extend(taxonomy_findings(table, means))
+        if not labels_only:
+            more, same_label, copies = _duplicates(table, features, means, quiet, notes)
+            found.extend(more)
+        more, issues = look_further(table, means, features, answers, labels_only, seed, notes)
         found.extend(more)
-    more, issues = look_further(table, means, features, answers, labels_only, seed, notes)
-    found.extend(more)
-    about_data = as_records([*issues, *copies], table.ids)
+    about_data = as_records([*issues, *copies], table.id_column)
 
     frame = findings.as_frame(found)
     write_items(folder / "items.parquet", table, _worst_in_turn(frame))
@@ -178,7 +195,7 @@ def run_audit(
             "tasks": measured,
         }
     )
-    findings.write(folder / runs.ISSUES, frame, table.ids)
+    findings.write(folder / runs.ISSUES, frame, table.id_column)
     return Audit(frame, folder.path)
 
 
@@ -203,7 +220,7 @@ def _start(path: Path, config: dict[str, Any], table: LabelTable) -> RunFolder:
 def _write_labels(path: Path, table: LabelTable) -> None:
     """Write id, group, split and the given labels as text, one row an example; tasks keep their names."""
     names = [task.name for task in table.tasks]
-    columns = {free_name("id", names): pa.array(table.ids.tolist(), pa.string())}
+    columns = {free_name("id", names): table.id_column}
     for role, name in (("group", table.group), ("split", table.split)):
         if name is not None:
             columns[free_name(role, names)] = pc.cast(table.data[name], pa.string())

@@ -1,7 +1,7 @@
 """Probabilities and features that the user brings: read, checked, and put in order."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from labelwise.audit import arrays
+from labelwise.audit.blocks import best_classes
 from labelwise.labels import LabelTable, Task
 
 _CLOSE = 1e-3  # rows that sum to one within this are rescaled
@@ -21,8 +23,8 @@ def given_probabilities(table: LabelTable, given: Any) -> dict[str, np.ndarray]:
 
     `given` is a path or an array, if the table has one task of kind `single`, else a dictionary of them by task. Arrays
     are [n, classes] or [models, n, classes]; paths end in .npy, or in .parquet with one column a class (taken by name
-    if the names are the class names, else in their order). A .npy file stays on disk, and no array is copied, unless
-    rows sum to 1 only within 1e-3: these are rescaled, with a warning.
+    if the names are the class names, else in their order). A .npy file stays on disk, and no array is copied. Where
+    rows sum to 1 only within 1e-3, a warning says that they are to be rescaled (`rescaled`).
 
     Raises `ValueError` (naming file, row, value) for another number of rows or classes, for negative or missing
     numbers, and for rows that do not sum to 1.
@@ -62,7 +64,7 @@ def warn_if_in_sample(task: str, labels: np.ndarray, probabilities: np.ndarray) 
     rows = np.flatnonzero(labels >= 0)
     if len(rows) < _MANY:
         return None
-    right = (probabilities.argmax(axis=1)[rows] == labels[rows]).mean()
+    right = (best_classes(probabilities)[rows] == labels[rows]).mean()
     confidence = probabilities[rows, labels[rows]].mean()
     if right < 0.999 or confidence <= 0.99:
         return None
@@ -93,22 +95,33 @@ def _checked(table: LabelTable, task: Task, value: Any) -> np.ndarray:
             f"{name} must have a column for each of the {expected[1]} classes of {task.name!r} "
             f"({', '.join(task.classes[:10])}{', ...' if expected[1] > 10 else ''}); got {array.shape[2]} columns"
         )
-    if array.dtype.kind != "f":
-        array = array.astype(np.float64)
-    sums = array.sum(axis=2, dtype=np.float64)
-    unfit = ~np.isfinite(sums) | (array.min(axis=2) < 0)
+    unfit, far, off = (np.zeros(array.shape[:2], bool) for _ in range(3))
+    most = 0.0
+    for rows in arrays.row_blocks(array.shape):
+        part = array[:, rows]
+        sums = part.sum(axis=2, dtype=np.float64)
+        unfit[:, rows] = ~np.isfinite(sums) | (part.min(axis=2) < 0)
+        far[:, rows], off[:, rows] = np.abs(sums - 1) > _CLOSE, np.abs(sums - 1) > _EXACT
+        most = max(most, np.abs(sums - 1).max())
     _refuse(unfit, array, name, "numbers of at least 0")
-    _refuse(np.abs(sums - 1) > _CLOSE, array, name, "numbers that sum to 1 (a softmax makes such of logits)")
-    off = np.abs(sums - 1) > _EXACT
+    _refuse(far, array, name, "numbers that sum to 1 (a softmax makes such of logits)")
     if off.any():
         warnings.warn(
-            f"{int(off.any(axis=0).sum())} rows of {name} do not quite sum to 1 (off by at most "
-            f"{np.abs(sums - 1).max():.1g}) and were rescaled",
+            f"{int(off.any(axis=0).sum())} rows of {name} do not quite sum to 1 (off by at most {most:.1g}) and were "
+            "rescaled",
             UserWarning,
             stacklevel=4,
         )
-        array = array / sums[:, :, None]
     return array
+
+
+def rescaled(probabilities: np.ndarray) -> Iterator[np.ndarray]:
+    """Consecutive slabs of probabilities [models, n, classes] in which rows sum to 1 within 1e-5, the others as is."""
+    for each in probabilities:
+        for rows in arrays.row_blocks(each.shape):
+            sums = each[rows].sum(axis=1, dtype=np.float64)
+            off = np.abs(sums - 1) > _EXACT
+            yield each[rows] / np.where(off, sums, 1)[:, None] if off.any() else each[rows]
 
 
 def _refuse(bad: np.ndarray, array: np.ndarray, name: str, expected: str) -> None:

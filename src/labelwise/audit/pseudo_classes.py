@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from labelwise.audit.blocks import best_classes
 from labelwise.audit.confident import confident_joint
 from labelwise.audit.data_issues import SHOWN, DataIssue
 from labelwise.audit.near_duplicates import Neighbours
@@ -30,13 +31,14 @@ def pseudo_class_issues(
     twice as often as for all other rows outside b. The score is the share of a that belongs to b. Source:
     pseudo-classes of Hu et al., "Noisy Ostracods", NeurIPS 2024; the joint of Northcutt, Jiang, Chuang, JAIR 2021.
     """
-    joint = confident_joint(labels, probability)
+    joint = confident_joint(labels, probability, sparse=True)
     counts = np.bincount(labels[labels >= 0], minlength=len(task.classes))
-    guess = probability.argmax(axis=1)
+    guess = best_classes(probability)
     for a in np.flatnonzero(counts >= _FEWEST):
-        others = np.where(np.arange(len(counts)) == a, -1, joint[a])
+        others = joint[[a]].toarray()[0]
+        others[a] = -1
         b = int(others.argmax())
-        share = joint[a, b] / counts[a]
+        share = others[b] / counts[a]
         if share < _MOST_OF_IT or counts[b] <= counts[a]:
             continue
         members = labels == a

@@ -1,5 +1,6 @@
 """How believable each given label is, from out-of-sample probabilities."""
 
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -35,13 +36,21 @@ def label_quality(
         shift = h.max() - h
     quality = np.full(len(given), np.nan)
 
-    def read(rows: Rows, values: np.ndarray) -> None:
-        check(rows, values)
-        quality[rows] = score_rows(given[rows], values, score, shift)
-
-    for _ in over(probabilities, labelled_rows(given), read):
-        pass
+    for rows, scores in over(probabilities, labelled_rows(given), partial(_score, score, shift), given):
+        quality[rows] = scores
     return quality
+
+
+def quality_of(given: np.ndarray, probs: np.ndarray, rows: np.ndarray, score: Score) -> np.ndarray:
+    """The score of these rows alone, which have a label, float64 [rows]; `given` [n], `probs` [n, classes]."""
+    scores = [np.empty(0)]
+    scores += (found for _, found in over(probs, rows, partial(_score, score, None), given))
+    return np.concatenate(scores)
+
+
+def _score(score: Score, shift: np.ndarray | None, rows: Rows, values: np.ndarray, given: np.ndarray) -> np.ndarray:
+    check(rows, values)
+    return score_rows(given, values, score, shift)
 
 
 def check_score(score: str) -> None:

@@ -67,7 +67,7 @@ def write_corrected(
 ) -> None:
     """Write the labels of `table` beside those of `given`, see `export_corrected`, and then the columns `more`."""
     names = [task.name for task in table.tasks]
-    columns: dict[str, Any] = {free_name("id", names): pa.array(table.ids.tolist(), pa.string())}
+    columns: dict[str, Any] = {free_name("id", names): table.id_column}
     columns |= {task.name: table.data[task.name] for task in table.tasks}
     columns |= {free_name(f"given_{task.name}", names): given.data[task.name] for task in given.tasks}
     for name, column in (more or {}).items():

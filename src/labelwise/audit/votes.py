@@ -45,5 +45,5 @@ def necv(predictions: ArrayLike, labels: ArrayLike, threshold: float = 0.5) -> V
 def _plurality(predicted: np.ndarray) -> np.ndarray:
     """The most frequent value of every column, the lowest of those equally frequent."""
     votes = np.sort(predicted, axis=0)
-    times = (votes[:, None] == votes[None]).sum(axis=0)
+    times = np.stack([(votes == each).sum(axis=0) for each in votes])
     return np.take_along_axis(votes, times.argmax(axis=0)[None], axis=0)[0].astype(np.int64)

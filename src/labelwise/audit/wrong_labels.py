@@ -1,15 +1,18 @@
 """Wrong labels: what confident learning and the vote of several models say together."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from labelwise.audit import arrays
+from labelwise.audit.blocks import best_classes
 from labelwise.audit.confident import confident_joint
 from labelwise.audit.error_rate import error_rate_interval
 from labelwise.audit.filters import find_label_issues
 from labelwise.audit.findings import Finding
-from labelwise.audit.quality import label_quality
+from labelwise.audit.quality import quality_of
 from labelwise.audit.votes import Vote, necv
 from labelwise.labels import Task
 
@@ -20,8 +23,9 @@ _LIKELY = 0.5
 class Verdict(NamedTuple):
     """Which labels of a task are probably wrong.
 
-    `flags`, bool [n]. `probability`, floats [n, classes]: the mean over models. `predicted`, int64 [models, n]: the
-    most probable class of each, and `vote` on these. `by_joint`, bool [n]: what confident learning flags by itself.
+    `flags`, bool [n]. `probability`, floats [n, classes]: the mean over models, mapped from a file where there is one.
+    `predicted`, int64 [models, n]: the most probable class of each, and `vote` on these. `by_joint`, bool [n]: what
+    confident learning flags by itself.
     """
 
     flags: np.ndarray
@@ -31,7 +35,7 @@ class Verdict(NamedTuple):
     by_joint: np.ndarray
 
 
-def wrong_labels(labels: np.ndarray, probabilities: np.ndarray) -> Verdict:
+def wrong_labels(labels: np.ndarray, probabilities: np.ndarray, store: Path | None = None) -> Verdict:
     """Flag labels [n] (-1 = missing) that out-of-sample probabilities [models, n, classes] contradict.
 
     With one model that is confident learning (`prune_by_noise_rate`). With several a label is flagged if most models
@@ -39,10 +43,14 @@ def wrong_labels(labels: np.ndarray, probabilities: np.ndarray) -> Verdict:
     gives it less than a quarter of what it gives to labels on average. Digits with planted noise and four other data
     sets chose this rule: the vote alone finds most but flags whatever is hard, confident learning alone misses examples
     that look like no class. Of a class of one or two rows the most probable one is never flagged.
+
+    Probabilities may be mapped from disk and are read in blocks. Their mean over several models, rounded to their
+    precision, goes to the file `store`, from which it is mapped; without one it is held in memory. So with `store` the
+    memory beside what is mapped is that of some columns: 8 bytes a row and model, and about 80 bytes a row.
     """
-    mean = probabilities[0] if len(probabilities) == 1 else probabilities.mean(axis=0, dtype=np.float64)
+    mean = _mean(probabilities, store)
     by_joint = find_label_issues(labels, mean)
-    predicted = np.stack([each.argmax(axis=1) for each in probabilities])
+    predicted = np.stack([best_classes(each) for each in probabilities])
     vote = necv(predicted, labels)
     flags = by_joint.copy()
     rows = np.flatnonzero(labels >= 0)
@@ -58,15 +66,28 @@ def wrong_labels(labels: np.ndarray, probabilities: np.ndarray) -> Verdict:
     return Verdict(flags, mean, predicted, vote, by_joint)
 
 
+def _mean(probabilities: np.ndarray, store: Path | None) -> np.ndarray:
+    if len(probabilities) == 1:
+        whole: np.ndarray = probabilities[0]
+        return whole
+    blocks = (probabilities[:, rows] for rows in arrays.row_blocks(probabilities.shape))
+    slabs = (block.mean(axis=0, dtype=np.float64).astype(probabilities.dtype) for block in blocks)
+    if store is None:
+        return np.concatenate(list(slabs))
+    arrays.write(store, probabilities.shape[1:], slabs)
+    return arrays.read(store, probabilities.shape[1:])
+
+
 def label_findings(task: Task, labels: np.ndarray, verdict: Verdict) -> Iterator[Finding]:
     """Give one finding for each flagged label, kind `label`.
 
     The score is 1 - the normalised margin of the mean probability. Suggested is the class that most models predict,
     or None if no class is likely (none has a mean probability of 1/2 or more): the example may support no label.
     """
-    quality = label_quality(labels, verdict.probability)
+    flagged = np.flatnonzero(verdict.flags)
+    quality = quality_of(labels, verdict.probability, flagged, "normalized_margin")
     n_models = len(verdict.predicted)
-    for row in np.flatnonzero(verdict.flags):
+    for row, believable in zip(flagged, quality, strict=True):
         probability, voted = verdict.probability[row], verdict.vote.suggestion[row]
         best = probability.argmax()
         likely = probability[best] >= _LIKELY
@@ -82,17 +103,17 @@ def label_findings(task: Task, labels: np.ndarray, verdict: Verdict) -> Iterator
         if not likely:
             why += f"; no class is likely ({task.classes[best]!r} has {probability[best]:.2f}), so none is suggested"
         suggested = task.classes[voted] if likely else None
-        yield Finding(int(row), task.name, "label", float(1 - quality[row]), task.classes[labels[row]], suggested, why)
+        yield Finding(int(row), task.name, "label", float(1 - believable), task.classes[labels[row]], suggested, why)
 
 
 def label_metrics(labels: np.ndarray, verdict: Verdict) -> dict[str, Any]:
     """Figures of a task: flagged labels, estimated share of wrong ones with its 95 % interval, share that the models
     predict."""
-    labelled = labels >= 0
+    labelled = np.flatnonzero(labels >= 0)
     joint = confident_joint(labels, verdict.probability, sparse=True)
     return {
         "flagged": int(verdict.flags.sum()),
         "estimated_error_rate": float(1 - joint.trace() / joint.sum()),
         "estimated_error_interval": list(error_rate_interval(labels, verdict.probability)),
-        "accuracy_out_of_sample": float((verdict.probability.argmax(axis=1) == labels)[labelled].mean()),
+        "accuracy_out_of_sample": float((best_classes(verdict.probability) == labels)[labelled].mean()),
     }

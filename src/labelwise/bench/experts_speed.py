@@ -4,7 +4,7 @@ All run the same experts under the same gates, in one process and in turns, and 
 so that every example has k experts a task, which tasks choose independently of each other. The limit is the time that
 the products of the rows that some task needs would take at the rate of one large product.
 
-A GPU is used if there is one. LibMTL is measured where the environment variable `LABELWISELIBMTL` names a checkout.
+A GPU is used if there is one. LibMTL is measured where the environment variable `LABELWISE_LIBMTL` names a checkout.
 """
 
 import os

@@ -44,6 +44,10 @@ def audit(
         list[str] | None,
         typer.Option("--model", metavar="METHOD", help="Cross-fit this training method too; see `labelwise methods`."),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option("--engine", metavar="NAME", help="Where models are fitted: local, or ray (extra: scale)."),
+    ] = "local",
     text: common.Text = None,
     vision: common.Vision = None,
     out: common.Out = None,
@@ -74,6 +78,7 @@ def audit(
         kinds=told and report.kinds_of(told, table),
         folds=folds,
         repeats=repeats,
+        engine=engine,
         text=text,
         vision=vision,
         seed=seed,

@@ -71,14 +71,32 @@ def selector(z_logits: Tensor, n_experts: int, gamma: float = 1.0) -> Tensor:
             f"z_logits must have as many on the last axis, got {list(z_logits.shape)}"
         )
     digits = smooth_step(z_logits, gamma).movedim(-1, 0)
-    # A tree: each bit parts the share of every number that the bits before it spell. All products together thus cost
-    # about two passes over the result, where a product of m factors for each expert takes m.
-    shares = digits.new_ones(1, *digits.shape[1:])
-    for digit in digits:
-        ones = shares * digit
-        shares = torch.stack([shares - ones, ones], 1).flatten(0, 1)
+    shares = _products(digits) if digits.requires_grad else _products_in_place(digits)
     shares = shares if len(shares) == n_experts else shares[:n_experts]  # slicing costs a pass over the gradient
     return shares.movedim(0, -1)
+
+
+def _products(digits: Tensor) -> Tensor:
+    """Share of each number `[2^m, ...]` from its digits `[m, ...]`, most significant first.
+
+    A tree: each digit parts the share of every number that the digits behind it spell. All products together thus cost
+    about two passes over the result, where a product of m factors for each number takes m.
+    """
+    shares = digits.new_ones(1, *digits.shape[1:])
+    for digit in reversed(digits.unbind()):
+        ones = shares * digit
+        shares = torch.cat([shares - ones, ones])
+    return shares
+
+
+def _products_in_place(digits: Tensor) -> Tensor:
+    """The same to the last bit, without a copy at each digit, for where no gradient will ask what was there before."""
+    shares = digits.new_ones(2 ** len(digits), *digits.shape[1:])
+    for place, digit in enumerate(reversed(digits.unbind())):
+        zeros, ones = shares[: 2**place], shares[2**place : 2 ** (place + 1)]
+        torch.mul(zeros, digit, out=ones)
+        zeros.sub_(ones)
+    return shares
 
 
 def mix_selectors(selectors: Tensor, w_logits: Tensor) -> Tensor:
@@ -89,7 +107,10 @@ def mix_selectors(selectors: Tensor, w_logits: Tensor) -> Tensor:
     # Leading axes keep every operation on whole rows of memory. Not a matmul: autocast would compute one in half
     # precision.
     shares = torch.softmax(w_logits.movedim(-1, 0), 0, dtype=selectors.dtype)
-    mixed = (shares.unsqueeze(1) * selectors.movedim((-2, -1), (0, 1))).sum(0)
+    parts = selectors.movedim((-2, -1), (0, 1))
+    mixed = shares[0] * parts[0]
+    for share, part in zip(shares[1:], parts[1:], strict=True):
+        mixed = torch.addcmul(mixed, share, part)  # k passes over the result, and no copy of all selectors
     return _FirstToLast.apply(mixed)
 
 

@@ -94,9 +94,14 @@ class LabelTable:
     @property
     def ids(self) -> np.ndarray:
         """What identifies each row, as text, [n]: the `id` column, else the row number."""
+        return self.id_column.to_numpy(zero_copy_only=False).astype(str)
+
+    @property
+    def id_column(self) -> pa.Array | pa.ChunkedArray:
+        """The same as Arrow text, which takes far less memory."""
         if self.id is None:
-            return np.arange(len(self)).astype(str)
-        return pc.cast(self.data[self.id], pa.string()).fill_null("").to_numpy().astype(str)
+            return pc.cast(pa.array(np.arange(len(self))), pa.string())
+        return pc.cast(self.data[self.id], pa.string()).fill_null("")
 
     @property
     def groups(self) -> np.ndarray | None:

@@ -82,7 +82,7 @@ def write_predictions(
         raise ValueError(f"predictions are written as .parquet; got {Path(out).name!r}")
     model, encoder = load(folder)
     names = [task.name for task in model.tasks]
-    fields, columns = [pa.field(free_name("id", names), pa.string())], [pa.array(table.ids.tolist(), pa.string())]
+    fields, columns = [pa.field(free_name("id", names), pa.string())], [table.id_column]
     for task, chances in zip(model.tasks, _predict(model, encoder, table, quiet).values(), strict=True):
         lost = np.isnan(chances).any(1)
         label = pa.array(task.classes, pa.string()).take(pa.array(chances.argmax(1), mask=lost))

@@ -7,6 +7,7 @@ from scipy.sparse import csr_array
 
 _MEANS = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
 _ROUND_CELLS = 1_000_000  # replicates x confusion cells held at a time, so that memory stays near 10 MB
+_ROUND_NUMBERS = 1_000_000  # probabilities held at a time
 
 
 def classification_scores(
@@ -15,7 +16,8 @@ def classification_scores(
     """Score predicted probabilities against labels; every mean comes with a 95 % bootstrap interval.
 
     `labels` are class indices, int [n]; rows of -1 (unlabelled) are left out. `probabilities` are float [n, classes],
-    finite, each row summing to 1 within 1e-3.
+    finite, each row summing to 1 within 1e-3; of [models, n, classes] the mean counts. They may be mapped from disk, as
+    they are read in blocks.
 
     Gives `n` (rows scored), `accuracy`, `macro_precision`, `macro_recall` and `macro_f1` (each `{"value", "low",
     "high"}`), `calibration_error` (expected calibration error, 15 bins), `log_loss` (natural logarithm) and
@@ -27,21 +29,20 @@ def classification_scores(
     counting them in the confusion matrix is one multinomial draw over its cells, so no row is touched again: the cost
     depends on the cells that occur, not on n. Raises `ValueError` if the arrays do not fit together.
     """
-    labels, probabilities = _check(labels, probabilities)
-    n, classes = probabilities.shape
+    classes = np.shape(probabilities)[-1] if np.ndim(probabilities) else 0
+    labels, predicted, own, confidence = _columns(labels, probabilities)
+    n = len(labels)
     if n == 0:
         nothing = {name: {"value": None, "low": None, "high": None} for name in _MEANS}
         empty = [{"class": k, "precision": None, "recall": None, "f1": None, "support": 0} for k in range(classes)]
         return {"n": 0, **nothing, "calibration_error": None, "log_loss": None, "per_class": empty}
 
-    predicted = probabilities.argmax(1)
     cells, counts = np.unique(labels * classes + predicted, return_counts=True)
     truth, guess = np.divmod(cells, classes)
     value = _means(counts[None], truth, guess, classes)[0]
     low, high = _interval(counts, truth, guess, classes, n_bootstrap, seed)
 
-    own = probabilities[np.arange(n), labels]
-    bins = reliability(labels, probabilities)
+    bins = _reliability(labels == predicted, confidence)
     return {
         "n": n,
         **{
@@ -64,9 +65,11 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -
     its upper bound, not its lower one. The diagram of Guo et al., "On Calibration of Modern Neural Networks", 2017;
     their expected calibration error is the mean of |accuracy - confidence| weighted by count.
     """
-    labels, probabilities = _check(labels, probabilities)
-    confidence = probabilities.max(1)
-    right = probabilities.argmax(1) == labels
+    labels, predicted, _, confidence = _columns(labels, probabilities)
+    return _reliability(labels == predicted, confidence, bins)
+
+
+def _reliability(right: np.ndarray, confidence: np.ndarray, bins: int = 15) -> list[dict[str, Any]]:
     edges = np.linspace(0, 1, bins + 1)
     place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
     count = np.bincount(place, minlength=bins)
@@ -85,28 +88,38 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -
     ]
 
 
-def _check(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The labelled rows, as int64 [n] and float64 [n, classes]."""
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
-    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1]:
+def _columns(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of the labelled rows the labels, the most probable classes, int64, and the probabilities of both, float64."""
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities)
+    if probabilities.ndim not in (2, 3) or labels.shape != probabilities.shape[-2:-1]:
         raise ValueError(
             f"probabilities must be [n, classes] with one row a label; got {list(probabilities.shape)} "
             f"for labels of shape {list(labels.shape)}"
         )
     if labels.size and not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"labels must be integer class indices, -1 if missing; got {labels.dtype}")
-    classes = probabilities.shape[1]
+    classes = probabilities.shape[-1]
     bad = np.flatnonzero((labels < -1) | (labels >= classes))
     if len(bad):
         raise ValueError(f"labels must be integers in [0, {classes}), or -1; got {labels[bad[0]]} at row {bad[0]}")
     rows = np.flatnonzero(labels >= 0)
-    probabilities = probabilities[rows]
-    fine = (np.abs(probabilities.sum(1) - 1) <= 1e-3) & (probabilities >= 0).all(1)  # False for nan as well
-    if not fine.all():
-        raise ValueError(
-            f"probabilities must be at least 0 and sum to 1 within 1e-3; row {rows[np.flatnonzero(~fine)[0]]} does not"
-        )
-    return labels[rows].astype(np.int64), probabilities
+    given = labels[rows].astype(np.int64)
+    predicted, own, confidence = np.zeros(len(rows), np.int64), np.zeros(len(rows)), np.zeros(len(rows))
+    step = max(1, _ROUND_NUMBERS * len(labels) // max(1, probabilities.size))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        values = probabilities[..., rows[part], :].astype(np.float64)
+        if values.ndim == 3:
+            values = values.mean(axis=0)
+        fine = (np.abs(values.sum(1) - 1) <= 1e-3) & (values >= 0).all(1)  # False for nan as well
+        if not fine.all():
+            raise ValueError(
+                f"probabilities must be at least 0 and sum to 1 within 1e-3; row {rows[part][~fine][0]} does not"
+            )
+        at = np.arange(len(values))
+        predicted[part] = values.argmax(1)
+        own[part], confidence[part] = values[at, given[part]], values[at, predicted[part]]
+    return given, predicted, own, confidence
 
 
 def _means(counts: np.ndarray, truth: np.ndarray, guess: np.ndarray, classes: int) -> np.ndarray:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
@@ -55,15 +57,14 @@ def cross_fit_facts(folder: Path, classes: dict[str, list[str]], seed: int = 0) 
 def _out_of_fold(path: Path, codes: np.ndarray, classes: list[str], seed: int) -> dict[str, Any]:
     # Memory-mapped: the probabilities of several models and many classes may be larger than memory.
     probabilities = np.load(path, mmap_mode="r", allow_pickle=False)
-    if probabilities.ndim == 3:
-        probabilities = probabilities.mean(axis=0, dtype=np.float64)
     scores = classification_scores(codes, probabilities, seed=seed)
     return _scores("given labels, out of fold", scores, classes) | {"reliability": reliability(codes, probabilities)}
 
 
 def _codes(labels: pd.Series, classes: list[str]) -> np.ndarray:
     """Class indices, int64 [n], -1 where the label is missing or no class."""
-    return pd.Index(classes, dtype=object).get_indexer(pd.Index(labels, dtype=object)).astype(np.int64)
+    text = pc.cast(pa.array(labels, from_pandas=True), pa.string())
+    return np.asarray(pc.index_in(text, value_set=pa.array(classes, pa.string())).fill_null(-1), np.int64)
 
 
 def _scores(split: str, scores: dict[str, Any], classes: list[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from labelwise.review.queue import Counts, Question, counts, next_question, page
 from labelwise.review.showing import show
 from labelwise.review.standing import Standing
 from labelwise.review.suggestions import find_classes
-from labelwise.review.verdicts import LONGEST_NAME, LONGEST_NOTE, NewVerdict, Verdict, record_many, undo
+from labelwise.review.verdicts import ACTIONS, LONGEST_NAME, LONGEST_NOTE, NewVerdict, Verdict, record_many, undo
 
 MOST = 500  # questions in one bulk verdict
 
@@ -31,7 +31,7 @@ class NewVerdicts(BaseModel):
     """One verdict on one question or on many; what was sent under a token before is not recorded again."""
 
     questions: Annotated[list[int], Field(min_length=1, max_length=MOST)]
-    action: Name
+    action: Annotated[Name, Field(json_schema_extra={"enum": [*ACTIONS]})]
     classes: Annotated[list[Name], Field(max_length=1000)] = []
     note: Annotated[str, Field(max_length=LONGEST_NOTE)] = ""
     token: Annotated[str, Field(max_length=100)] | None = None

@@ -66,14 +66,15 @@ def verdict(
 ) -> Response:
     """Record a verdict and show the next question."""
     action, _, chosen = action.partition(":")  # a suggestion is one button: "choose:CLASS"
-    said = api.NewVerdicts(
-        questions=[question],
-        action=action,
-        classes=[chosen] if chosen else classes or [],
-        note=note,
-        token=token,
-        final=final,
-    )
+    with told():
+        said = api.NewVerdicts(
+            questions=[question],
+            action=action,
+            classes=[chosen] if chosen else classes or [],
+            note=note,
+            token=token,
+            final=final,
+        )
     given = api.give(review, person, said)
     return _fragment(request, review, person, wanted, _next(review, person, wanted), _told(given))
 
@@ -153,7 +154,8 @@ def bulk(
     """Record one verdict on all that are selected."""
     if not questions:
         raise HTTPException(400, "Nothing is selected.")
-    said = api.NewVerdicts(questions=questions, action=action, classes=classes or [], note=note, token=token)
+    with told():
+        said = api.NewVerdicts(questions=questions, action=action, classes=classes or [], note=note, token=token)
     return _grid(request, review, person, wanted, 0, _told(api.give(review, person, said)))
 
 
