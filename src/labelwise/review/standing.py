@@ -89,7 +89,9 @@ class Learned:
     def standing(self, patience: float | None = None) -> Standing:
         """How the review stands, at most `patience` seconds ago (default 2)."""
         with self._lock:
-            if self._standing is None or time.monotonic() - self._looked_at > (_PAUSE if patience is None else patience):
+            if self._standing is None or time.monotonic() - self._looked_at > (
+                _PAUSE if patience is None else patience
+            ):
                 last = self._database.rows(sa.select(sa.func.max(verdict.c.id)))[0][0]
                 if self._standing is None or last != self._last:
                     self._standing = self._learn()
