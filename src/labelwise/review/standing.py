@@ -89,10 +89,12 @@ class Learned:
         at = self._calibrations[kind].chance([score])
         return Estimate(*(float(each[0]) for each in at))
 
-    def standing(self, patience: float = _PAUSE) -> Standing:
-        """How the review stands, at most `patience` seconds ago."""
+    def standing(self, patience: float | None = None) -> Standing:
+        """How the review stands, at most `patience` seconds ago (default 2)."""
         with self._lock:
-            if self._standing is None or time.monotonic() - self._looked_at > patience:
+            if self._standing is None or time.monotonic() - self._looked_at > (
+                _PAUSE if patience is None else patience
+            ):
                 last = self._database.rows(sa.select(sa.func.max(verdict.c.id)))[0][0]
                 if self._standing is None or last != self._last:
                     self._standing = self._learn()
