@@ -14,7 +14,7 @@ _HOMES = {
     "read": "labelwise.labels",
     "Classifier": "labelwise.estimators",
 }
-_ROOMS = ("audit", "bench", "experts", "functional", "gates", "labels", "methods", "models", "report")
+_ROOMS = ("audit", "bench", "experts", "functional", "gates", "labels", "methods", "models", "report", "review")
 
 __all__ = ["Classifier", "LabelTable", "Task", "audit", "read"]
 

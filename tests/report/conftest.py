@@ -21,7 +21,6 @@ from labelwise.labels import LabelTable, Task, read
 from labelwise.metrics import classification_scores
 from labelwise.runs import RunFolder, write_json
 
-CHROMIUM = "chromium"
 HOSTILE = (
     '<script>alert("label")</script>',
     "</style><img src=x onerror=alert(1)>",
@@ -276,20 +275,6 @@ def digits_page(digits_run: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def hostile_page(hostile_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of `hostile_run`."""
     return report.write(hostile_run, tmp_path_factory.mktemp("pages") / "hostile.html")
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Chromium without a window."""
-    path = shutil.which(CHROMIUM)
-    if path is None:
-        pytest.skip(f"no {CHROMIUM} on PATH")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        chromium = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield chromium
-        chromium.close()
 
 
 @dataclasses.dataclass

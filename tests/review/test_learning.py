@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelwise.review.learning import Sample, advice, calibrate, errors_left
+from labelwise.review.learning import ErrorsLeft, Estimate, Sample, advice, calibrate, errors_left
+
+NOTHING = Estimate(0, 0, 0)
 
 
 def rising(score):
@@ -126,7 +128,7 @@ def test_when_all_is_decided_nothing_is_left_with_certainty():
     score, _, outcome = simulate(0, rising, 300, 300, True)
     course = calibrate(score, outcome)
     left = errors_left([(course, score[outcome < 0])], [Sample(40, 40, 3), Sample(0, 0, 0)])
-    assert all(each == (0, 0, 0) for each in left)
+    assert left == ErrorsLeft(NOTHING, NOTHING, NOTHING)
 
 
 def test_of_labels_without_finding_nothing_is_known_before_the_sample_is_looked_at():
@@ -152,11 +154,10 @@ def test_the_same_seed_gives_the_same_figures():
 
 
 def test_advice_is_to_go_on_while_errors_come():
-    assert advice(np.full(100, 0.7), decided=60) == (
-        True,
-        pytest.approx(14),
-        "Go on: about 14 of the next 20 questions should turn out to be wrong.",
-    )
+    go = advice(np.full(100, 0.7), decided=60)
+    assert go.go_on
+    assert go.expected == pytest.approx(14)
+    assert go.words == "Go on: about 14 of the next 20 questions should turn out to be wrong."
     stop = advice(np.full(100, 0.02), decided=60)
     assert not stop.go_on
     assert stop.words == "You may stop: fewer than one of the next 20 questions should turn out to be wrong."

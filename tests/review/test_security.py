@@ -1,17 +1,9 @@
 """Real requests to a real server around an application of ten lines."""
 
-import contextlib
-import http.client
-import json
-import socket
-import threading
-import time
-from types import SimpleNamespace
-
 import pytest
-import uvicorn
 from fastapi import Depends, FastAPI, Request, Response
 from tests.review.samples import make_run
+from tests.review.served import Client, serve
 
 from labelwise.review.database import open_database
 from labelwise.review.filling import fill
@@ -37,9 +29,9 @@ def application(desk: Desk) -> FastAPI:
     app.add_middleware(Guard, desk=desk, most_bytes=10_000)
 
     @app.post("/api/login")
-    def enter(request: Request, response: Response, name: str, password: str = "") -> dict[str, str]:
+    def enter(request: Request, response: Response, who: dict[str, str]) -> dict[str, str]:
         try:
-            return {"csrf": log_in(request, response, name, password)}
+            return {"csrf": log_in(request, response, who["name"], who["password"])}
         except LoginRefused as error:
             response.status_code = 401
             return {"detail": str(error)}
@@ -60,70 +52,15 @@ def application(desk: Desk) -> FastAPI:
     def rule(person: Person = Depends(admin)) -> str:  # noqa: B008
         return person.role
 
-    @app.get("/token")
-    def token(person: Person = Depends(viewer)) -> str:  # noqa: B008
-        return person.csrf
+    @app.get("/api/session")
+    def who_am_i(person: Person = Depends(viewer)) -> dict[str, str]:  # noqa: B008
+        return {"csrf": person.csrf}
 
     @app.get("/kept")
     def kept(response: Response) -> None:
         response.headers["Cache-Control"] = "private, max-age=60"
 
     return app
-
-
-class Client:
-    """A browser's memory of cookies, and nothing else of it."""
-
-    def __init__(self, port):
-        self.port, self.cookies, self.csrf = port, {}, None
-
-    def __call__(self, method, path, body=None, code=200, csrf=True, chunks=None, **headers):
-        headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        if self.cookies:
-            headers.setdefault("Cookie", "; ".join(f"{name}={value}" for name, value in self.cookies.items()))
-        if csrf and self.csrf and method != "GET":
-            headers.setdefault("X-CSRF-Token", self.csrf)
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may answer before all was sent
-            connection.request(method, path, iter(chunks) if chunks is not None else body, headers)
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        assert answer.status == code, content
-        for cookie in answer.headers.get_all("Set-Cookie", []):
-            name, value = cookie.split(";")[0].split("=", 1)
-            self.cookies[name] = value
-        self.set_cookie = answer.headers.get("Set-Cookie", "")
-        self.headers = answer.headers
-        return json.loads(content) if content else None
-
-    def say_name(self, name):
-        self.cookies["reviewer"] = name
-        self.csrf = self("GET", "/token")
-        return self
-
-    def log_in(self, name, password, **headers):
-        self.csrf = self("POST", f"/api/login?name={name}&password={password.replace(' ', '%20')}", **headers)["csrf"]
-        return self
-
-
-def serve(app):
-    """A running server: `port`, and `stop()`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-
-    def stop():
-        server.should_exit = True
-        thread.join(60)
-
-    return SimpleNamespace(port=port, stop=stop)
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +135,7 @@ def test_logging_out_ends_the_session_for_all_who_hold_it(team_port):
 
 def test_a_wrong_password_gets_no_session(team_port):
     client = Client(team_port)
-    client("POST", "/api/login?name=cy&password=wrong", code=401)
+    client.post("/api/login", {"name": "cy", "password": "wrong"}, code=401)
     assert not client.cookies
 
 
@@ -225,7 +162,7 @@ def test_pages_of_other_sites_cannot_write(team_port, open_port):
             {"Origin": "null"},
         ]:
             client("POST", "/say", code=403, **headers)
-            client("POST", "/api/login?name=ada", code=403, **headers)  # nor log people in as somebody else
+            client("POST", "/api/login", code=403, **headers)  # nor log people in as somebody else
         client("POST", "/say", Origin=f"http://127.0.0.1:{client.port}")
         client("POST", "/say", Sec_Fetch_Site="same-origin", Origin="https://name.of.a.proxy")
 
@@ -243,7 +180,7 @@ def test_without_a_team_a_name_is_enough_but_not_to_write(open_port):
     client = Client(open_port)
     assert client("GET", "/look") == "reviewer"
     client("POST", "/say", code=403)
-    client("POST", "/api/login?name=ada&password=x", code=401)
+    client.post("/api/login", {"name": "ada", "password": "x"}, code=401)
     assert client.say_name("Bo")("GET", "/look") == "Bo"
     client("DELETE", "/rule")
 
@@ -255,7 +192,7 @@ def test_a_body_is_bounded_however_it_is_sent(team_port):
     client("POST", "/say", b"x" * 10_001, code=413)
     client("POST", "/say", chunks=[b"x" * 1000] * 11, code=413)
     client("POST", "/say", code=413, Content_Length="1000000000000")
-    client("POST", "/api/login?name=a", b"x" * 10_001, code=413)  # also of those who are not logged in
+    client("POST", "/api/login", b"x" * 10_001, code=413)  # also of those who are not logged in
     client("GET", "/look", b"x" * 10_001, code=413)
     assert client("POST", "/say", b"still there")["bytes"] == 11
 

@@ -2,9 +2,17 @@
 
 from typing import Any
 
-__all__ = ["migrate", "open_database", "serve"]
+__all__ = ["corrected", "export", "import_verdicts", "migrate", "open_database", "serve", "statistics"]
 
-_WHERE = {"migrate": "database", "open_database": "database", "serve": "serving"}
+_WHERE = {
+    "corrected": "exporting",
+    "export": "exporting",
+    "import_verdicts": "importing",
+    "migrate": "database",
+    "open_database": "database",
+    "serve": "serving",
+    "statistics": "standing",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,18 +6,19 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Path, Query
+from fastapi import APIRouter, Depends, HTTPException, Path, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
 from labelwise.review.agreement import reviewer_statistics
 from labelwise.review.context import REFUSED, Reader, Review, TheReview, Wanted, Writer, told
-from labelwise.review.people import Person, note_event
+from labelwise.review.people import Event, Person, events, note_event
 from labelwise.review.queue import Counts, Question, counts, next_question, page, pairs, question_by_id, release
+from labelwise.review.security import admin
 from labelwise.review.showing import show
 from labelwise.review.standing import Standing
 from labelwise.review.suggestions import find_classes
-from labelwise.review.verdicts import LONGEST_NAME, LONGEST_NOTE, NewVerdict, Verdict, record_many, undo
+from labelwise.review.verdicts import ACTIONS, LONGEST_NAME, LONGEST_NOTE, NewVerdict, Verdict, record_many, undo
 
 MOST = 500  # questions in one bulk verdict
 
@@ -31,7 +32,7 @@ class NewVerdicts(BaseModel):
     """One verdict on one question or on many; what was sent under a token before is not recorded again."""
 
     questions: Annotated[list[int], Field(min_length=1, max_length=MOST)]
-    action: Name
+    action: Annotated[Name, Field(json_schema_extra={"enum": [*ACTIONS]})]
     classes: Annotated[list[Name], Field(max_length=1000)] = []
     note: Annotated[str, Field(max_length=LONGEST_NOTE)] = ""
     token: Annotated[str, Field(max_length=100)] | None = None
@@ -167,6 +168,17 @@ def what_people_did(review: TheReview, person: Reader) -> dict[str, Any]:
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
     return {name: None if isinstance(each, float) and math.isnan(each) else each for name, each in values.items()}
+
+
+@router.get("/events")
+def audit_log(
+    review: TheReview,
+    person: Annotated[Person, Depends(admin)],
+    before: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
+) -> list[Event]:
+    """Who logged in or was refused, exported, imported or decided for others; the newest first, for admins."""
+    return events(review.database, limit, before)
 
 
 @router.get("/items/{row}")

@@ -1,11 +1,13 @@
 """The web server of a review."""
 
+import json
 from os import PathLike
 from pathlib import Path
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
+from fastapi.encoders import jsonable_encoder
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
@@ -68,7 +70,8 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _misunderstood(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     if _wants_json(request):
-        return await request_validation_exception_handler(request, error)
+        # In ASCII: what was sent may hold halves of characters, which cannot be sent back as they are.
+        return Response(json.dumps({"detail": jsonable_encoder(error.errors())}), 422, media_type="application/json")
     first = error.errors()[0]
     return pages.error_page(request, 422, f"{first['loc'][-1]}: {first['msg']}")
 

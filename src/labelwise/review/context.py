@@ -39,6 +39,7 @@ def review_of(request: Request) -> Review:
 
 
 def filter_of(
+    review: Annotated[Review, Depends(review_of)],
     task: Text = None,
     kind: Text = None,
     given: Text = None,
@@ -49,6 +50,8 @@ def filter_of(
 ) -> Filter:
     """Which questions are wanted; what is left out or empty takes all."""
     with told():
+        if task and task not in review.database.tasks:
+            raise LookupError(f"there is no task {task!r}")
         return Filter(
             task or None, kind or None, given or None, suggested or None, annotator or None, text or None, state
         )

@@ -17,7 +17,7 @@ from labelwise import runs
 from labelwise.review.schema import about, metadata, question, stands, verdict
 from labelwise.runs import RunFolder
 
-FILE = "review.sqlite"
+FILE = runs.REVIEW
 DEFAULTS = {"opinions": 1, "lease_seconds": 300}
 
 _TRIES = 5

@@ -5,6 +5,7 @@ decided, or people could not tell).
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,8 @@ _WIDTHS = np.diff(np.sin(_ANGLES) ** 2)
 _BELOW = np.cumsum(_WIDTHS)
 
 
-class Estimate(NamedTuple):
+@dataclass(frozen=True)
+class Estimate:
     """A figure and its interval, `low` to `high`."""
 
     value: float
@@ -133,7 +135,8 @@ def _draw(cumulated: np.ndarray, least: np.ndarray, generator: np.random.Generat
     return np.minimum(np.searchsorted(cumulated, at, side="right"), len(cumulated) - 1)
 
 
-class Sample(NamedTuple):
+@dataclass(frozen=True)
+class Sample:
     """Of one task: how many `labels` have no finding, how many of them were drawn at random and `decided`, and how many
     of these proved `wrong`.
     """
@@ -143,7 +146,8 @@ class Sample(NamedTuple):
     wrong: int
 
 
-class ErrorsLeft(NamedTuple):
+@dataclass(frozen=True)
+class ErrorsLeft:
     """How many labels are still wrong: those with a finding nobody decided, and those without any finding.
 
     `unflagged` and `total` are None while nothing of some task's random sample was decided, as nothing is known then.
@@ -200,7 +204,8 @@ def _estimate(draws: np.ndarray, value: float, level: float) -> Estimate:
     return Estimate(value, float(low), float(high))
 
 
-class Advice(NamedTuple):
+@dataclass(frozen=True)
+class Advice:
     """Whether to go on, how many errors the next 20 verdicts should find, and both in words."""
 
     go_on: bool

@@ -16,7 +16,7 @@ import labelwise
 from labelwise.review import api
 from labelwise.review.context import Reader, Review, TheReview, Wanted, Writer, told
 from labelwise.review.people import Person
-from labelwise.review.queue import Filter, counts, next_question, page, pairs
+from labelwise.review.queue import Filter, counts, hold, next_question, page, pairs, question_by_id
 from labelwise.review.showing import SAID, item_of, show
 from labelwise.review.verdicts import LONGEST_NOTE, Verdict, undo
 from labelwise.review.words import marked
@@ -39,8 +39,7 @@ def queue(request: Request, review: TheReview, person: Reader, wanted: Wanted) -
 @router.get("/questions/{question_id}")
 def one(request: Request, review: TheReview, person: Reader, question_id: int) -> Response:
     """One question, by its number."""
-    with told():
-        shown = show(review, question_id, person)
+    shown = _this(review, person, question_id)
     wanted = Filter()
     return _page(request, "queue.html.j2", review, person, wanted, **_stage(review, person, wanted, shown))
 
@@ -66,14 +65,15 @@ def verdict(
 ) -> Response:
     """Record a verdict and show the next question."""
     action, _, chosen = action.partition(":")  # a suggestion is one button: "choose:CLASS"
-    said = api.NewVerdicts(
-        questions=[question],
-        action=action,
-        classes=[chosen] if chosen else classes or [],
-        note=note,
-        token=token,
-        final=final,
-    )
+    with told():
+        said = api.NewVerdicts(
+            questions=[question],
+            action=action,
+            classes=[chosen] if chosen else classes or [],
+            note=note,
+            token=token,
+            final=final,
+        )
     given = api.give(review, person, said)
     return _fragment(request, review, person, wanted, _next(review, person, wanted), _told(given))
 
@@ -92,7 +92,7 @@ def take_back(
     notice = f"Taken back: {_told(undone)}" if undone else "There is nothing left to take back."
     if view == "grid":
         return _grid(request, review, person, wanted, 0, notice)
-    shown = show(review, undone[0].question_id, person) if undone else _next(review, person, wanted)
+    shown = _this(review, person, undone[0].question_id) if undone else _next(review, person, wanted)
     return _fragment(request, review, person, wanted, shown, notice)
 
 
@@ -153,7 +153,8 @@ def bulk(
     """Record one verdict on all that are selected."""
     if not questions:
         raise HTTPException(400, "Nothing is selected.")
-    said = api.NewVerdicts(questions=questions, action=action, classes=classes or [], note=note, token=token)
+    with told():
+        said = api.NewVerdicts(questions=questions, action=action, classes=classes or [], note=note, token=token)
     return _grid(request, review, person, wanted, 0, _told(api.give(review, person, said)))
 
 
@@ -165,6 +166,14 @@ def login_page(request: Request, back: str, name: str = "", why: str = "") -> Re
 def error_page(request: Request, status: int, why: str) -> Response:
     """What went wrong."""
     return _render(request, "error.html.j2", status, why=why, code=status)
+
+
+def _this(review: Review, person: Person, question_id: int) -> dict[str, Any]:
+    """This question, whose item is then held for who asks if nobody else holds it."""
+    with told():
+        if person.may("reviewer"):
+            hold(review.database, person.name, question_by_id(review.database, question_id), time.time())
+        return show(review, question_id, person)
 
 
 def _next(review: Review, person: Person, wanted: Filter) -> dict[str, Any] | None:

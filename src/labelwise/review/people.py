@@ -10,6 +10,7 @@ import warnings
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from os import PathLike
 from pathlib import Path
@@ -317,7 +318,8 @@ def note_event(database: Database, who: str, what: str, **detail: Any) -> None:
     database.write(lambda connection: connection.execute(event.insert(), row))
 
 
-class Event(NamedTuple):
+@dataclass(frozen=True)
+class Event:
     """A line of the audit log: when (seconds since 1970), who, what, and anything more."""
 
     id: int

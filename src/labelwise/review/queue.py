@@ -90,7 +90,7 @@ def next_question(database: Database, reviewer: str, filter: Filter, now: float)
             database.passed[key] = rows[0].position
         for row in rows:
             free = row.leased_by in (None, reviewer) or row.leased_until <= now
-            if free and _lease(database, reviewer, row, now):
+            if free and hold(database, reviewer, row, now):
                 return _question(row)
         if len(rows) == ahead:
             after, ahead = rows[-1].position, _AHEAD
@@ -98,6 +98,26 @@ def next_question(database: Database, reviewer: str, filter: Filter, now: float)
             start, after, ahead = 0, -1, 1
         else:
             return None
+
+
+def hold(database: Database, reviewer: str, wanted: Any, now: float) -> bool:
+    """Lease the item of a question (`Question`, or a row like it) to a person, and let go of what they held.
+
+    Gives whether that could be: not if another person holds it, or if the question has changed its state since.
+    """
+    free = item.c.leased_by.is_(None) | (item.c.leased_by == reviewer) | (item.c.leased_until <= now)
+    state = sa.select(question.c.state).where(question.c.id == wanted.id).scalar_subquery()
+
+    def work(connection: sa.Connection) -> bool:
+        lease = item.update().where(item.c.id == wanted.item_id, free, state == wanted.state)
+        until = now + database.settings["lease_seconds"]
+        if not connection.execute(lease.values(leased_by=reviewer, leased_until=until)).rowcount:
+            return False
+        others = (item.c.leased_by == reviewer) & (item.c.id != wanted.item_id)
+        connection.execute(item.update().where(others).values(leased_by=None, leased_until=None))
+        return True
+
+    return database.write(work)
 
 
 def release(database: Database, reviewer: str) -> None:
@@ -221,20 +241,3 @@ def _candidates(database: Database, reviewer: str, filter: Filter, after: int) -
     passed = question.c.position > after
     wanted = _select().where(*_conditions(database, filter), passed, mine.scalar_subquery().is_(None))
     return wanted.order_by(question.c.position)
-
-
-def _lease(database: Database, reviewer: str, wanted: Any, now: float) -> bool:
-    """Whether the item of a question could be leased, which is still in the state it was found in."""
-    free = item.c.leased_by.is_(None) | (item.c.leased_by == reviewer) | (item.c.leased_until <= now)
-    state = sa.select(question.c.state).where(question.c.id == wanted.id).scalar_subquery()
-
-    def work(connection: sa.Connection) -> bool:
-        lease = item.update().where(item.c.id == wanted.item_id, free, state == wanted.state)
-        until = now + database.settings["lease_seconds"]
-        if not connection.execute(lease.values(leased_by=reviewer, leased_until=until)).rowcount:
-            return False
-        others = (item.c.leased_by == reviewer) & (item.c.id != wanted.item_id)
-        connection.execute(item.update().where(others).values(leased_by=None, leased_until=None))
-        return True
-
-    return database.write(work)

@@ -1,6 +1,7 @@
 """What is shown of one question: the item, what speaks for which label, what others said."""
 
 import re
+import time
 from typing import Any
 
 from labelwise.review.context import Review
@@ -31,7 +32,8 @@ def show(review: Review, question_id: int, person: Person) -> dict[str, Any]:
     `name`, `probability`, `parent`), `words` (those of a text that speak for
     the "given" or "suggested" label), `neighbours` (the nearest others, each an item with its `distance` and the
     `label` it has in this task), `places` (where given and suggested label stand in the tree: `task`, `given`,
-    `suggested`, from the root down), `single` (whether it asks for a class). Raises `LookupError` if there is no such
+    `suggested`, from the root down), `single` (whether it asks for a class),
+    `held_by` (who else looks at it now, or None). Raises `LookupError` if there is no such
     question.
     """
     found = details(review.database, question_id)
@@ -63,6 +65,7 @@ def show(review: Review, question_id: int, person: Person) -> dict[str, Any]:
         ],
         "places": _places(review, task, found["given"], found["suggested"]),
         "parent": facts.parent if facts else None,
+        "held_by": _held_by(found, person),
         "history": _history(found["history"], found["state"], person),
     }
 
@@ -103,6 +106,12 @@ def _places(review: Review, task: str, given: str | None, suggested: str | None)
         given, suggested = up.get(given or ""), up.get(suggested or "")
         below = review.database.tasks[below].parent
     return places[::-1] if len(places) > 1 else []
+
+
+def _held_by(found: dict[str, Any], person: Person) -> str | None:
+    """Who else is looking at the item at this moment."""
+    other = found["leased_by"] not in (None, person.name) and found["leased_until"] > time.time()
+    return found["leased_by"] if other else None
 
 
 def _history(history: list[Any], state: str, person: Person) -> list[dict[str, Any]]:

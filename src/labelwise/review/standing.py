@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import dataclass
 from os import PathLike
 from typing import NamedTuple
 
@@ -28,7 +29,8 @@ from labelwise.review.verdicts import answered
 _PAUSE = 2.0  # seconds between two looks at the verdicts
 
 
-class KindStanding(NamedTuple):
+@dataclass(frozen=True)
+class KindStanding:
     """Of one kind of finding: how many there are, how many are decided, and how many of these proved wrong."""
 
     kind: str
@@ -37,7 +39,8 @@ class KindStanding(NamedTuple):
     wrong: int
 
 
-class Standing(NamedTuple):
+@dataclass(frozen=True)
+class Standing:
     """How a review stands.
 
     `decided` and `wrong` count questions with a finding; those of the random sample are in `samples`, by task. A
@@ -86,10 +89,12 @@ class Learned:
         at = self._calibrations[kind].chance([score])
         return Estimate(*(float(each[0]) for each in at))
 
-    def standing(self, patience: float = _PAUSE) -> Standing:
-        """How the review stands, at most `patience` seconds ago."""
+    def standing(self, patience: float | None = None) -> Standing:
+        """How the review stands, at most `patience` seconds ago (default 2)."""
         with self._lock:
-            if self._standing is None or time.monotonic() - self._looked_at > patience:
+            if self._standing is None or time.monotonic() - self._looked_at > (
+                _PAUSE if patience is None else patience
+            ):
                 last = self._database.rows(sa.select(sa.func.max(verdict.c.id)))[0][0]
                 if self._standing is None or last != self._last:
                     self._standing = self._learn()
@@ -98,23 +103,23 @@ class Learned:
 
     def _learn(self) -> Standing:
         decided, outcome = self._outcomes()
-        best, chance = np.full(len(decided), -1), np.full(len(decided), -1.0)
         kinds = []
-        for number, kind in enumerate(np.unique(self._kind)):
+        likely = np.empty(len(self._kind))
+        for kind in np.unique(self._kind):
             rows = np.flatnonzero(self._kind == kind)
             of, score = self._of[rows], self._score[rows]
             calibration = self._calibrations[kind] = calibrate(score, outcome[of])
-            likely = calibration.chance(score).value
-            better = likely > chance[of]
-            best[of[better]], chance[of[better]] = number, likely[better]
+            likely[rows] = calibration.chance(score).value
             counts = [int((outcome[of] >= 0).sum()), int((outcome[of] == 1).sum())]
             kinds.append(KindStanding(kind, len(rows), *counts))
-        undecided = self._flagged & ~decided
-        flagged = []
-        for number, each in enumerate(kinds):
-            rows = np.flatnonzero(self._kind == each.kind)
-            mine = rows[(best[self._of[rows]] == number) & undecided[self._of[rows]]]
-            flagged.append((self._calibrations[each.kind], self._score[mine]))
+        order = np.argsort(likely, kind="stable")
+        likeliest = np.full(len(decided), -1)
+        likeliest[self._of[order]] = order  # of several findings about a question the last, the likeliest, stays
+        undecided = likeliest[self._flagged & ~decided]
+        flagged = [
+            (calibration, self._score[undecided[self._kind[undecided] == kind]])
+            for kind, calibration in self._calibrations.items()
+        ]
         samples = {task: self._sample(task, decided, outcome) for task in self._labels}
         of_findings = outcome[self._flagged]
         return Standing(
@@ -123,7 +128,7 @@ class Learned:
             samples=samples,
             kinds=kinds,
             left=errors_left(flagged, samples.values()),
-            advice=advice(chance[undecided], int(decided[self._flagged].sum())),
+            advice=advice(likely[undecided], int(decided[self._flagged].sum())),
         )
 
     def _sample(self, task: str, decided: np.ndarray, outcome: np.ndarray) -> Sample:

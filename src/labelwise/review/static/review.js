@@ -8,7 +8,8 @@ const typing = (element) => element.matches("input:not([type=checkbox]), textare
 document.addEventListener("keydown", (event) => {
   const open = find("dialog[open]");
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-  if (event.key === "Escape" && typing(event.target) && !open) return event.target.blur();
+  const leaves = event.key === "Escape" || (event.key === "Enter" && event.target.closest("#filters"));
+  if (leaves && typing(event.target) && !open) return event.target.blur(); // a filter takes effect by that
   if (typing(event.target)) return;
   if (open) return open.id === "zoom" && zoomKeys(event);
   if (arrows(event)) return event.preventDefault();
@@ -171,6 +172,12 @@ const arrows = (event) => {
   }
   return true;
 };
+
+document.addEventListener("htmx:config:request", (event) => {
+  if (event.target.id !== "bulk" || boxes().some((box) => box.checked)) return;
+  event.preventDefault();
+  say("Nothing is selected.", true);
+});
 
 // Counts follow the work of all.
 let events = null;
