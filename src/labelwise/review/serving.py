@@ -9,6 +9,7 @@ import threading
 import webbrowser
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from os import PathLike
 from typing import Any
 
@@ -58,7 +59,8 @@ def serve(
         if browser:
             threading.Timer(0.5, webbrowser.open, (address,)).start()
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, access_log=False)
-        uvicorn.Server(config).run(sockets=[listening])
+        with suppress(KeyboardInterrupt):  # which the server raises anew when it has ended well
+            uvicorn.Server(config).run(sockets=[listening])
 
 
 def _prepare(*arguments: Any, **settings: Any) -> None:

@@ -4,7 +4,7 @@ import threading
 import time
 from dataclasses import dataclass
 from os import PathLike
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -70,16 +70,17 @@ class Learned:
         self._calibrations: dict[str, Calibration] = {}
         self._standing: Standing | None = None
         columns = [question.c[name] for name in ("id", "task", "given", "sampled", "kinds")]
-        asked = database.rows(sa.select(*columns).order_by(question.c.position))
-        found = database.rows(sa.select(finding.c.question_id, finding.c.kind, finding.c.score))
-        self._place = {row.id: at for at, row in enumerate(asked)}
-        self._task = np.array([row.task for row in asked], object)
-        self._sampled = np.array([row.sampled for row in asked], bool)
-        self._flagged = np.array([bool(row.kinds) for row in asked], bool)
-        self._labelled = np.array([row.given is not None for row in asked], bool)
-        self._kind = np.array([row.kind for row in found], object)
-        self._score = np.array([row.score for row in found], float)
-        self._of = np.array([self._place[row.question_id] for row in found], np.int64)
+        ids, task, given, sampled, kinds = _columns(database, sa.select(*columns).order_by(question.c.position))
+        self._place = {each: at for at, each in enumerate(ids)}
+        self._task = np.array(task, object)
+        self._sampled = np.array(sampled, bool)
+        self._flagged = np.array([bool(each) for each in kinds], bool)
+        self._labelled = np.array([each is not None for each in given], bool)
+        wanted = sa.select(finding.c.question_id, finding.c.kind, finding.c.score)
+        of, kind, score = _columns(database, wanted)
+        self._kind = np.array(kind, object)
+        self._score = np.array(score, float)
+        self._of = np.array([self._place[each] for each in of], np.int64)
         labels = pq.read_table(database.run / runs.LABELS, columns=list(database.tasks))
         self._labels = {name: len(labels) - labels[name].null_count for name in database.tasks}
 
@@ -149,6 +150,20 @@ class Learned:
             kept = row["action"] == "keep" or (row["action"], row["classes"]) == ("label", (row["given"],))
             outcome[at] = -1 if row["action"] == "unsure" else 0 if kept else 1
         return decided, outcome
+
+
+def _columns(database: Database, wanted: sa.Select) -> list[list[Any]]:
+    """The columns of a query, read in parts and each text held once: all at once would fill the memory."""
+    held: dict[Any, Any] = {}
+
+    def work(connection: sa.Connection) -> list[list[Any]]:
+        columns: list[list[Any]] = [[] for _ in wanted.selected_columns]
+        for part in connection.execute(wanted, execution_options={"yield_per": 5000}).partitions():
+            for column, values in zip(columns, zip(*part, strict=True), strict=True):
+                column.extend(held.setdefault(each, each) if isinstance(each, str) else each for each in values)
+        return columns
+
+    return database.read(work)
 
 
 class Statistics(NamedTuple):
