@@ -45,7 +45,7 @@ def test_what_cannot_be_looked_for_is_noted():
     assert "needs features" in notes[0]
     assert "needs models" in notes[1]
     few = table.select(np.arange(30))
-    assert "done for 50 to 100,000 rows" in look(few, {}, features[:30])[2][0]
+    assert "done for 50 to 1,000,000 rows" in look(few, {}, features[:30])[2][0]
     assert look(table, {}, None, labels_only=True) == ([], {}, [])
 
 

@@ -1,23 +1,14 @@
 import numpy as np
 import pytest
 
-from labelwise.audit.near_duplicates import NEIGHBOURS, Neighbours
-from labelwise.audit.outliers import euclidean_neighbours, outlier_findings, outlying
+from labelwise.audit.neighbours import NEIGHBOURS, Neighbours, nearest
+from labelwise.audit.outliers import outlier_findings, outlying
 from labelwise.labels import bundled
 from labelwise.models import encode
 
 
 def find(vectors):
-    return list(outlier_findings(euclidean_neighbours(vectors), np.arange(len(vectors))))
-
-
-def test_neighbours_are_those_of_an_exhaustive_search_and_never_the_row_itself():
-    vectors = np.random.default_rng(0).standard_normal((60, 7)).astype(np.float32)
-    apart = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
-    np.fill_diagonal(apart, np.inf)
-    found = euclidean_neighbours(vectors)
-    np.testing.assert_array_equal(found.rows, np.argsort(apart, axis=1)[:, :NEIGHBOURS])
-    np.testing.assert_allclose(found.distances, np.sort(apart, axis=1)[:, :NEIGHBOURS], rtol=1e-5)
+    return list(outlier_findings(nearest(vectors, quiet=True), np.arange(len(vectors))))
 
 
 @pytest.mark.parametrize("width", [5, 40, 600])
@@ -53,7 +44,7 @@ def test_few_rows_are_left_alone_and_rows_keep_their_numbers():
     assert not list(outlier_findings(near, np.arange(40)))
     vectors = np.random.default_rng(0).standard_normal((100, 4))
     vectors[3] = 50
-    (only,) = outlier_findings(euclidean_neighbours(vectors), np.arange(100) + 1000)
+    (only,) = outlier_findings(nearest(vectors, quiet=True), np.arange(100) + 1000)
     assert only.example == 1003
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from labelwise.audit.near_duplicates import Neighbours
+from labelwise.audit.neighbours import Neighbours
 from labelwise.audit.pseudo_classes import pseudo_class_issues
 from labelwise.labels import Task
 

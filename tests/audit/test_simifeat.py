@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from labelwise.audit import simifeat
-from labelwise.audit.consensus import labelled_neighbours
+from labelwise.audit.consensus import first_drawn, labelled_neighbours
 from labelwise.audit.simifeat import _soft_counts
 
 
@@ -57,7 +57,8 @@ def test_soft_counts_follow_the_definition():
     _, given, near = labelled_neighbours(embeddings, labels, 49, 3, True)
     sample = np.arange(0, 50, 2)
     units = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
-    for row, shares in zip(sample, _soft_counts(near, given, sample, 6), strict=True):
+    slots, _ = first_drawn(near.rows, sample, 50, 5)
+    for row, shares in zip(sample, _soft_counts(near, given, sample, slots, 4), strict=True):
         apart = 1 - units[sample] @ units[row]
         order = [i for i in np.argsort(apart) if sample[i] != row][:5]
         counts = np.zeros(given.max() + 1)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from labelwise.audit.near_duplicates import Neighbours, nearest
+from labelwise.audit.neighbours import Neighbours, nearest
 
 _SHARE = 0.7  # of the rows, drawn each time
 
@@ -25,7 +25,7 @@ def labelled_neighbours(
     unfit = np.flatnonzero(~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1))
     if len(unfit):
         raise ValueError(f"embeddings must be finite and not all zeros; row {rows[unfit[0]]} is not")
-    return rows, given, nearest(vectors, quiet, min(k, len(rows) - 1), "Looking for neighbours")
+    return rows, given, nearest(vectors, min(k, len(rows) - 1), "angle", quiet)
 
 
 def draw(n: int, generator: np.random.Generator) -> np.ndarray:

@@ -12,9 +12,10 @@ from labelwise.audit.data_issues import DataIssue
 from labelwise.audit.findings import Finding
 from labelwise.audit.groups import underperforming_groups
 from labelwise.audit.leaks import leak_issues
-from labelwise.audit.near_duplicates import FEWEST_ROWS, MOST_ROWS, Neighbours
+from labelwise.audit.near_duplicates import FEWEST_ROWS, MOST_ROWS
+from labelwise.audit.neighbours import APPROXIMATE, MOST_EXACT, Neighbours, nearest
 from labelwise.audit.new_classes import new_class_issues
-from labelwise.audit.outliers import euclidean_neighbours, outlier_findings
+from labelwise.audit.outliers import outlier_findings
 from labelwise.audit.pseudo_classes import pseudo_class_issues
 from labelwise.labels import LabelTable
 
@@ -27,6 +28,7 @@ def look_further(
     labels_only: bool,
     seed: int,
     notes: list[str],
+    quiet: bool = False,
 ) -> tuple[list[Finding], list[DataIssue]]:
     """Run every detector that has what it needs; what could not be looked for is added to `notes`.
 
@@ -54,7 +56,9 @@ def look_further(
     elif not FEWEST_ROWS <= len(rows) <= MOST_ROWS:
         notes.append(f"Outliers were not looked for: that is done for {FEWEST_ROWS} to {MOST_ROWS:,} rows.")
     else:
-        neighbours = euclidean_neighbours(vectors[rows])
+        if len(rows) > MOST_EXACT:
+            notes.append(f"Outliers, and the neighbours of pseudo-classes, are those of {APPROXIMATE}.")
+        neighbours = nearest(vectors[rows], quiet=quiet, title="Looking for outliers")
     parents = {task.parent for task in table.tasks}
     for task in singles:
         labels = table.labels(task.name)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from PIL import Image, ImageOps
 from sklearn.neighbors import NearestNeighbors
 
-from labelwise.audit.near_duplicates import projected
+from labelwise.audit.neighbours import projected
 from labelwise.labels import LabelTable
 from labelwise.labels.readers.files import wav_bytes
 from labelwise.runs import writing

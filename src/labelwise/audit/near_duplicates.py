@@ -6,61 +6,14 @@ from typing import NamedTuple
 import numpy as np
 
 from labelwise.audit.findings import Finding
+from labelwise.audit.neighbours import nearest
 from labelwise.labels import LabelTable
-from labelwise.progress import progress
 
-NEIGHBOURS = 10
-MOST_ROWS = 100_000
+MOST_ROWS = 1_000_000
 FEWEST_ROWS = 50
 
 _LEVEL = 0.05  # expected number of pairs by chance, among all
 _NEVER_BEYOND = 0.25  # of the distance to the tenth neighbour, whatever the dimension
-_DIMENSIONS = 512  # beyond these, distances are taken in a random projection
-_BLOCK = 16_000_000  # numbers in a block of similarities
-
-
-class Neighbours(NamedTuple):
-    """The k nearest others of each row by angle, nearest first: row numbers and chords of unit vectors, [n, k]."""
-
-    rows: np.ndarray
-    distances: np.ndarray
-
-
-def nearest(
-    vectors: np.ndarray, quiet: bool = False, k: int = NEIGHBOURS, title: str = "Looking for near duplicates"
-) -> Neighbours:
-    """Find the k nearest neighbours by cosine distance, block by block.
-
-    `vectors` [n, d], n > k, none of length 0. Beyond 512 dimensions a random projection to 512 stands in
-    for them (distances then hold to some percent). Time grows with n squared; memory beyond the arguments is n x
-    min(d, 512) x 4 bytes and about 200 MB.
-    """
-    units = _units(vectors)
-    n = len(units)
-    block = max(1, min(_BLOCK // n, _BLOCK // (k * units.shape[1])))
-    rows = np.empty((n, k), np.int64)
-    distances = np.empty((n, k), np.float64)
-    with progress(title, n, quiet) as advance:
-        for start in range(0, n, block):
-            own = units[start : start + block]
-            similar = own @ units.T
-            similar[np.arange(len(own)), np.arange(start, start + len(own))] = -np.inf
-            found = np.argpartition(similar, n - k, axis=1)[:, n - k :]
-            # From differences: one minus a similarity close to one would be rounding error.
-            apart = np.linalg.norm((own[:, None] - units[found]).astype(np.float64), axis=2)
-            order = np.lexsort((found, apart))
-            rows[start : start + len(own)] = np.take_along_axis(found, order, axis=1)
-            distances[start : start + len(own)] = np.take_along_axis(apart, order, axis=1)
-            advance(len(own))
-    return Neighbours(rows, distances)
-
-
-def projected(vectors: np.ndarray) -> np.ndarray:
-    """Vectors [n, d] as float32 of their own, beyond 512 dimensions their random projection to 512 (not scaled)."""
-    if vectors.shape[1] <= _DIMENSIONS:
-        return vectors.astype(np.float32)
-    directions = np.random.default_rng(0).standard_normal((vectors.shape[1], _DIMENSIONS), dtype=np.float32)
-    return vectors.astype(np.float32) @ directions
 
 
 def closeness_bound(distances: np.ndarray) -> float:
@@ -103,7 +56,7 @@ def near_duplicates(features: np.ndarray, left_out: np.ndarray, twins: np.ndarra
     compared = np.flatnonzero(~left_out & vectors.any(axis=1))
     if not FEWEST_ROWS <= len(compared) <= MOST_ROWS:
         return NO_PAIRS
-    found = nearest(vectors[compared], quiet)
+    found = nearest(vectors[compared], metric="angle", quiet=quiet, title="Looking for near duplicates")
     tenth = found.distances[:, -1]
     bound = closeness_bound(found.distances)
     relative = found.distances / np.maximum(np.minimum(tenth[:, None], tenth[found.rows]), 1e-300)
@@ -147,11 +100,3 @@ def _wrong_first(a: int, b: int, codes: np.ndarray, probabilities: np.ndarray | 
     # The rows are almost the same, so both speak for either label.
     both = np.asarray(probabilities[[a, b]], np.float64).mean(axis=0)
     return [(a, b)] if both[codes[a]] < both[codes[b]] else [(b, a)]
-
-
-def _units(vectors: np.ndarray) -> np.ndarray:
-    units = projected(vectors)
-    # Scaled by the largest entry first: squares of very large or small features leave the range of float32.
-    units /= np.maximum(np.abs(units).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    units /= np.linalg.norm(units, axis=1, keepdims=True)
-    return units

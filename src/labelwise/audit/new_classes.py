@@ -6,10 +6,9 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.decomposition import PCA
 from sklearn.metrics import pairwise_distances, pairwise_distances_argmin_min
-from sklearn.neighbors import NearestNeighbors
 
 from labelwise.audit.data_issues import SHOWN, DataIssue
-from labelwise.audit.near_duplicates import projected
+from labelwise.audit.neighbours import nearest, projected
 from labelwise.labels import Task
 
 _FEWEST = 10  # rows of a group
@@ -58,7 +57,7 @@ def new_class_issues(
     if points.shape[1] > _DIMENSIONS and len(points) > _DIMENSIONS:
         points = PCA(_DIMENSIONS, svd_solver="randomized", random_state=0).fit_transform(points)
     codes = labels[rows]
-    near = NearestNeighbors(n_neighbors=_NEIGHBOURS).fit(points).kneighbors(return_distance=False)
+    near = nearest(points, _NEIGHBOURS, quiet=True).rows
     for k in np.unique(codes):
         own = np.flatnonzero(codes == k)
         if len(own) < 2 * _FEWEST or len(own) == len(codes):

@@ -3,23 +3,12 @@
 from collections.abc import Iterator
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
 
 from labelwise.audit.findings import Finding
-from labelwise.audit.near_duplicates import FEWEST_ROWS, NEIGHBOURS, Neighbours, projected
+from labelwise.audit.near_duplicates import FEWEST_ROWS
+from labelwise.audit.neighbours import Neighbours
 
 _FENCE = 3.0  # interquartile ranges beyond the third quartile
-
-
-def euclidean_neighbours(vectors: np.ndarray) -> Neighbours:
-    """Find the `NEIGHBOURS` nearest others of each row by Euclidean distance, of `vectors` [n, d], n > `NEIGHBOURS`.
-
-    Beyond 512 dimensions a random projection to 512 stands in for them. Length counts here, unlike in
-    `near_duplicates.nearest`: a row that is far out in a usual direction is an outlier too.
-    """
-    points = projected(vectors)
-    distances, rows = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(points).kneighbors()  # without the row itself
-    return Neighbours(rows, distances)
 
 
 def outlying(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

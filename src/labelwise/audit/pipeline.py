@@ -25,6 +25,7 @@ from labelwise.audit.findings import Finding
 from labelwise.audit.further import look_further
 from labelwise.audit.items import MOST, write_items, write_neighbours
 from labelwise.audit.near_duplicates import FEWEST_ROWS, MOST_ROWS, NO_PAIRS, near_duplicate_findings, near_duplicates
+from labelwise.audit.neighbours import APPROXIMATE, MOST_EXACT
 from labelwise.audit.probabilities import given_features, given_probabilities, rescaled, warn_if_in_sample
 from labelwise.audit.repeats import repeat_issues
 from labelwise.audit.table_facts import write_table_facts
@@ -174,7 +175,7 @@ def run_audit(
         if not labels_only:
             more, same_label, copies = _duplicates(table, features, means, quiet, notes)
             found.extend(more)
-        more, issues = look_further(table, means, features, answers, labels_only, seed, notes)
+        more, issues = look_further(table, means, features, answers, labels_only, seed, notes, quiet)
         found.extend(more)
     about_data = as_records([*issues, *copies], table.id_column)
 
@@ -321,6 +322,8 @@ def _duplicates(
     elif not FEWEST_ROWS <= len(table) <= MOST_ROWS:
         notes.append(f"Near duplicates were not looked for: that is done for {FEWEST_ROWS} to {MOST_ROWS:,} rows.")
     elif not twins.too_coarse:
+        if len(table) > MOST_EXACT:
+            notes.append(f"Near duplicates are those of {APPROXIMATE}.")
         unreadable = np.zeros(len(table), bool)
         unreadable[list(table.unreadable)] = True
         near = near_duplicates(features, unreadable, twins.sets, quiet)

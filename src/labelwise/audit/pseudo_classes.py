@@ -7,7 +7,7 @@ import numpy as np
 from labelwise.audit.blocks import best_classes
 from labelwise.audit.confident import confident_joint
 from labelwise.audit.data_issues import SHOWN, DataIssue
-from labelwise.audit.near_duplicates import Neighbours
+from labelwise.audit.neighbours import Neighbours
 from labelwise.labels import Task
 
 _FEWEST = 5  # rows of a class that can be said anything of

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from labelwise.audit.consensus import consensus, draw, first_drawn, labelled_neighbours
-from labelwise.audit.near_duplicates import Neighbours
+from labelwise.audit.neighbours import Neighbours
 from labelwise.audit.transition import fit_transition
 from labelwise.progress import progress
 
 _SPARE = 4  # times as many neighbours are found as are asked for, as some are not drawn
 _RATES = (0.05, 0.95)  # of a class whose estimated share of wrong labels is 0 or less, or 1 or more
+_CELLS = 4_000_000  # rows x classes counted at a time
 
 
 class SimiFeat(NamedTuple):
@@ -52,7 +53,8 @@ def simifeat(
     many as `hoc` estimates to be wrong. At the end a row is flagged if it was in more than half of its epochs, and with
     more than this `confidence` for one other class.
 
-    Time and memory are those of an exact search among all pairs of rows (see `nearest`), and n x classes x 2 bytes.
+    Time and memory are those of the search for neighbours, exact up to 100,000 rows and approximate beyond (see
+    `neighbours.nearest`), n x 4 k x 16 bytes for what it finds, and 8 bytes for each time that a row is flagged.
     Raises `ValueError` for fewer than k + 1 labelled rows, and for embeddings that are not finite or are all zeros.
     """
     if mode not in ("vote", "rank"):
@@ -70,26 +72,28 @@ def simifeat(
         wrong = 1 - np.minimum(right, 1)
         wrong = np.where(wrong <= 0, _RATES[0], np.where(wrong >= 1, _RATES[1], wrong))
     drawn, flagged = np.zeros(n), np.zeros(n)
-    suggested = np.zeros((n, classes), np.int16)
+    suggested = []  # row x classes + class, for each flag
     with progress("simifeat", epochs, quiet) as advance:
         for _ in range(epochs):
             sample = draw(n, generator)
-            shares = _soft_counts(near, given, sample, k)
-            best = shares.argmax(axis=1)
+            slots, _ = first_drawn(near.rows, sample, n, k - 1)
+            best, own = np.empty(len(sample), np.int64), np.empty(len(sample))
+            block = max(1, _CELLS // classes)
+            for at in (slice(start, start + block) for start in range(0, len(sample), block)):
+                shares = _soft_counts(near, given, sample[at], slots[at], classes)
+                best[at] = shares.argmax(axis=1)
+                own[at] = np.take_along_axis(shares, given[sample[at], None], axis=1)[:, 0]
             if mode == "vote":
                 hit = best != given[sample]
             else:
-                own = shares[np.arange(len(sample)), given[sample]]
                 hit = _worst_of_each_class(-np.log(own + 1e-8), given[sample], wrong)
             drawn[sample] += 1
             flagged[sample] += hit
-            suggested[sample[hit], best[hit]] += 1
+            suggested.append(sample[hit] * classes + best[hit])
             advance()
     share = (flagged + 1) / (drawn + 2)
-    votes = (suggested + 1) / (flagged[:, None] + classes)
-    votes[np.arange(n), given] = -1
-    suggestion = votes.argmax(axis=1)
-    sure = votes.max(axis=1) * share
+    suggestion, votes = _most_suggested(np.concatenate(suggested), given, classes)
+    sure = (votes + 1) / (flagged + classes) * share
     total = len(np.asarray(labels))
     found = SimiFeat(np.zeros(total, bool), np.full(total, np.nan), np.full(total, -1), np.full(total, np.nan))
     for column, values in zip(found, ((share > 0.5) & (sure > confidence), share, suggestion, sure), strict=True):
@@ -97,16 +101,32 @@ def simifeat(
     return found
 
 
-def _soft_counts(near: Neighbours, given: np.ndarray, sample: np.ndarray, k: int) -> np.ndarray:
-    """The weight of each class around each drawn row, of length 1, [sample, classes].
+def _most_suggested(suggested: np.ndarray, given: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """The class other than the given one that each row was suggested most often, and how often, int64 [n].
 
-    Where fewer than k - 1 neighbours are drawn, further ones stand in for them.
+    `suggested` holds row x classes + class. Of equally frequent classes it is the first, of no suggestion too.
     """
-    slots, _ = first_drawn(near.rows, sample, len(given), k - 1)
+    suggestion, votes = np.where(given == 0, min(1, classes - 1), 0), np.zeros(len(given), np.int64)
+    keys, counts = np.unique(suggested, return_counts=True)
+    rows, names = np.divmod(keys, classes)
+    other = names != given[rows]
+    rows, names, counts = rows[other], names[other], counts[other]
+    order = np.lexsort((names, -counts, rows))
+    rows, first = np.unique(rows[order], return_index=True)
+    suggestion[rows], votes[rows] = names[order][first], counts[order][first]
+    return suggestion, votes
+
+
+def _soft_counts(
+    near: Neighbours, given: np.ndarray, sample: np.ndarray, slots: np.ndarray, classes: int
+) -> np.ndarray:
+    """The weight of each class around each of `sample`, of length 1, [sample, classes].
+
+    `slots` [sample, neighbours] are the columns of the neighbours that count, nearest first.
+    """
     others = np.take_along_axis(near.rows[sample], slots, axis=1)
     apart = np.take_along_axis(near.distances[sample], slots, axis=1) ** 2 / 2  # of the chord: 1 - cosine
     own = 2 * apart[:, :1] - apart[:, 1:2]
-    classes = int(given.max()) + 1
     at = np.arange(len(sample))[:, None] * classes
     keys = np.concatenate([at + given[sample][:, None], at + given[others]], axis=1)
     weights = 1 - np.concatenate([own, apart], axis=1)
