@@ -39,7 +39,7 @@ from labelwise.audit.quality import label_quality
 from labelwise.audit.reopen import corrected, export_corrected
 from labelwise.audit.simifeat import SimiFeat, simifeat
 from labelwise.audit.staged import FineTuned, Stage, run_stages, uncertainty_sample
-from labelwise.audit.transition import Transition, anchor_points, hoc
+from labelwise.audit.transition import anchor_points, confident_transition, hoc
 from labelwise.audit.votes import Vote, necv
 
 __all__ = [
@@ -55,7 +55,6 @@ __all__ = [
     "SimiFeat",
     "Source",
     "Stage",
-    "Transition",
     "Vote",
     "anchor_points",
     "annotator_quality",
@@ -66,6 +65,7 @@ __all__ = [
     "class_thresholds",
     "cleaning_report",
     "confident_joint",
+    "confident_transition",
     "corrected",
     "cross_fit",
     "default_models",
