@@ -19,6 +19,7 @@ LABELS = "labels.parquet"
 ISSUES = "issues.parquet"
 REPORT = "report.html"
 MODEL = "model.safetensors"
+EXAMPLES = "examples.parquet"
 
 _LONGEST = 120  # characters of a file's stem, as most systems allow 255 in all
 

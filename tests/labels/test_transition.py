@@ -20,7 +20,7 @@ def test_two_label_columns_are_joined_by_class_name():
     found = Transition.measured(LabelTable.from_columns(columns, [clean, given]), "clean", "given")
     assert found.classes == ("y", "x", "new", "invented")
     np.testing.assert_allclose(found.matrix, [[1, 0, 0, 0], [1 / 3, 2 / 3, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
-    with pytest.raises(ValueError, match="name one of the tasks clean, given; got .truth."):
+    with pytest.raises(ValueError, match=r"name one of the tasks clean, given; got .truth."):
         Transition.measured(LabelTable.from_columns(columns, [clean, given]), "truth", "given")
 
 

@@ -27,7 +27,7 @@ from labelwise.audit.filters import find_label_issues
 from labelwise.audit.findings import Finding
 from labelwise.audit.health import class_health, class_overlap
 from labelwise.audit.ledger import Ledger, Source, plan, split_shares
-from labelwise.audit.margins import area_under_margin
+from labelwise.audit.margins import area_under_margin, recorded_margins
 from labelwise.audit.multilabel import (
     multilabel_class_health,
     multilabel_confident_joint,
@@ -85,6 +85,7 @@ __all__ = [
     "noise_matrices",
     "pareto",
     "plan",
+    "recorded_margins",
     "relabel",
     "run_audit",
     "run_stages",

@@ -11,6 +11,7 @@ from labelwise.functional import masked_cross_entropy
 from labelwise.gates import Gate
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
+from labelwise.methods.examples import Examples
 
 
 class Method(LightningModule):
@@ -35,6 +36,9 @@ class Method(LightningModule):
     paper: ClassVar[str | None] = None
     card: ClassVar[str | None] = None
     bench: ClassVar[str | None] = None
+
+    patience: int | None = None  # epochs without a better criterion before training stops; None: as the plan says
+    examples: Examples | None = None  # what was noted of each example, of methods that note something
 
     temperatures: Tensor
 
@@ -72,6 +76,14 @@ class Method(LightningModule):
         """Whether the weights of now are worth keeping; training does not stop early before. Asked in eval mode."""
         return True
 
+    def heldout_loss(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+        """How badly `logits` tell the held-out labels, a scalar; the weights where this is lowest are kept."""
+        return joint_loss(logits, targets)
+
+    def criterion(self) -> float | None:
+        """A number of this epoch, the lowest of which marks the weights to keep; None leaves that to `heldout_loss`."""
+        return None
+
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """Logits [batch, classes] of each task."""
         raise NotImplementedError
@@ -82,7 +94,8 @@ class Method(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int = 0) -> None:
         """Log `validation_loss`, for Trainers that watch one."""
-        self.log("validation_loss", joint_loss(self(batch.inputs), batch.targets), batch_size=len(batch.index))
+        loss = self.heldout_loss(self(batch.inputs), batch.targets)
+        self.log("validation_loss", loss, batch_size=len(batch.index))
 
     def probabilities(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Calibrated class probabilities [batch, classes] of each task, from its logits."""
@@ -99,6 +112,10 @@ class Method(LightningModule):
 
     def epoch_facts(self) -> dict[str, Any]:
         """Further plain facts for the history, asked at the end of each epoch of training."""
+        return {}
+
+    def facts(self) -> dict[str, Any]:
+        """Further plain facts for the metrics, asked once the best weights are in place."""
         return {}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
