@@ -71,7 +71,7 @@ def test_a_step_alone_notes_nothing_and_the_margin_is_that_of_the_label():
     method.examples.start(24)
     part = method.parts(sample, method(sample.inputs))[0]
     method.note(part)
-    method.examples.end_epoch()
+    method.on_train_epoch_end()
     margins = method.examples.values()["a"]["margin"][0].float()
     expected = label_margins(part.logits, part.labels).half().float()
     torch.testing.assert_close(margins, expected, equal_nan=True)

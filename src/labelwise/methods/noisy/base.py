@@ -13,6 +13,7 @@ from labelwise.methods.examples import Examples
 from labelwise.methods.method import Method
 
 BALANCES = ("none", "weights", "logit-adjustment")
+_PENDING = 1 << 20  # logits of a task, about, that wait to be noted
 
 
 class Shared(TypedDict, total=False):
@@ -72,6 +73,7 @@ class NoisyMethod(Method):
         self.examples = Examples()
         self.given: dict[str, Tensor] = {}  # the training labels by row number, int64 [rows], -1 where there is none
         self._frequencies: dict[str, Tensor] = {}
+        self._pending: dict[str, list[TaskBatch]] = {}
 
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """Logits [batch, classes] of each task."""
@@ -98,11 +100,19 @@ class NoisyMethod(Method):
             self.note(part)
         return torch.stack([self.task_loss(part) for part in parts]).sum()
 
-    @torch.no_grad()
     def note(self, part: TaskBatch) -> None:
-        """Note the loss and the margin of each label."""
-        losses = masked_cross_entropy(part.logits, part.labels).masked_fill(part.labels < 0, torch.nan)
-        self.examples.note(part.task, part.index, loss=losses, margin=label_margins(part.logits, part.labels))
+        """Note the loss and the margin of each label, many batches at a time, since small operations cost most."""
+        pending = self._pending.setdefault(part.task, [])
+        pending.append(part._replace(logits=part.logits.detach()))
+        if len(pending) * part.logits.numel() > _PENDING:
+            self._note_pending()
+
+    def _note_pending(self) -> None:
+        for task, parts in self._pending.items():
+            index, logits, labels = (torch.cat(each) for each in list(zip(*parts, strict=True))[1:])
+            losses = masked_cross_entropy(logits, labels).masked_fill(labels < 0, torch.nan)
+            self.examples.note(task, index, loss=losses, margin=label_margins(logits, labels))
+        self._pending = {}
 
     def mean(self, part: TaskBatch, losses: Tensor, chosen: Tensor | None = None) -> Tensor:
         """Mean of `losses` [batch] over the labelled examples, each weighted by its class if that is asked for.
@@ -151,6 +161,7 @@ class NoisyMethod(Method):
 
     def on_train_epoch_end(self) -> None:
         """Close the page of the epoch."""
+        self._note_pending()
         self.examples.end_epoch()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
