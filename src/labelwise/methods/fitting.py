@@ -108,7 +108,7 @@ def fit(
     _measure(run, model, table, learned, probabilities, rows, place, history, inputs)
     write_json(run / HISTORY, history)
     _write_predictions(run / PREDICTIONS, table, learned, probabilities, parts, readable)
-    if model.examples is not None:
+    if model.examples is not None and model.examples.values():
         _write_examples(run / EXAMPLES, model.examples, learned, rows["train"])
     state, arrays = encoder.state()
     tensors = {name: torch.from_numpy(np.require(array, requirements=["C", "W"])) for name, array in arrays.items()}

@@ -13,9 +13,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from labelwise.methods.method import Method
 
+_NOISY = "labelwise.methods.noisy"
 _METHODS = {
-    "cross-entropy": ("labelwise.methods.noisy.cross_entropy", "CrossEntropy"),
+    "backward-correction": (f"{_NOISY}.backward_correction", "BackwardCorrection"),
+    "confident-learning": (f"{_NOISY}.confident_learning", "ConfidentLearning"),
+    "cross-entropy": (f"{_NOISY}.cross_entropy", "CrossEntropy"),
     "dselect-k": ("labelwise.methods.dselect_k", "DSelectKMethod"),
+    "dynamic-loss": (f"{_NOISY}.dynamic_loss", "DynamicLoss"),
+    "forward-correction": (f"{_NOISY}.forward_correction", "ForwardCorrection"),
+    "importance-reweighting": (f"{_NOISY}.importance_reweighting", "ImportanceReweighting"),
+    "label-wave": (f"{_NOISY}.label_wave", "LabelWave"),
+    "loss-clip": (f"{_NOISY}.loss_clip", "LossClip"),
+    "mixup-cutmix": (f"{_NOISY}.mixup_cutmix", "MixupCutMix"),
+    "plm": (f"{_NOISY}.plm", "PartLevelLabels"),
+    "sdn": (f"{_NOISY}.sdn", "NoiseClusters"),
+    "sharpness-aware": (f"{_NOISY}.sharpness_aware", "SharpnessAware"),
+    "t-revision": (f"{_NOISY}.t_revision", "TRevision"),
 }
 
 

@@ -1,5 +1,6 @@
 """What all methods for wrong labels share, so that a method's own file says only what is new in it."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypedDict
 
@@ -72,6 +73,7 @@ class NoisyMethod(Method):
         self.heads = make_heads(self.features, self.tasks)
         self.examples = Examples()
         self.given: dict[str, Tensor] = {}  # the training labels by row number, int64 [rows], -1 where there is none
+        self.memory: dict[str, Any] = {}  # what else a checkpoint should hold: tensors, numbers, lists, dicts
         self._frequencies: dict[str, Tensor] = {}
         self._pending: dict[str, list[TaskBatch]] = {}
 
@@ -107,6 +109,11 @@ class NoisyMethod(Method):
         if len(pending) * part.logits.numel() > _PENDING:
             self._note_pending()
 
+    def note_selected(self, part: TaskBatch, selected: Tensor) -> None:
+        """Note which labels, bool [batch], are learned from."""
+        values = selected.float().masked_fill(part.labels < 0, torch.nan)
+        self.examples.note(part.task, part.index, selected=values)
+
     def _note_pending(self) -> None:
         for task, parts in self._pending.items():
             index, logits, labels = (torch.cat(each) for each in list(zip(*parts, strict=True))[1:])
@@ -117,7 +124,7 @@ class NoisyMethod(Method):
     def mean(self, part: TaskBatch, losses: Tensor, chosen: Tensor | None = None) -> Tensor:
         """Mean of `losses` [batch] over the labelled examples, each weighted by its class if that is asked for.
 
-        `chosen`, bool [batch], leaves others out. The mean over none is 0.
+        `chosen`, bool [batch], leaves others out; as numbers in [0, 1] it weighs them. The mean over none is 0.
         """
         weights = (part.labels >= 0).to(losses.dtype)
         if chosen is not None:
@@ -144,6 +151,11 @@ class NoisyMethod(Method):
         self.train()
         return found
 
+    def epochs_of(self, share: float) -> int:
+        """So many epochs are this share of the planned ones, rounded up."""
+        planned = self.trainer.max_epochs if self._trainer is not None else 1
+        return math.ceil(share * max(1, planned or 1))
+
     def on_train_start(self) -> None:
         """Learn which labels there are."""
         super().on_train_start()
@@ -168,11 +180,13 @@ class NoisyMethod(Method):
         """Keep what was noted of the examples, too."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["examples"] = self.examples.state_dict()
+        checkpoint["memory"] = self.memory
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up what was noted of the examples."""
         super().on_load_checkpoint(checkpoint)
         self.examples.load_state_dict(checkpoint["examples"])
+        self.memory = checkpoint["memory"]
 
     def _adjusted(self, task: str, logits: Tensor) -> Tensor:
         if self.balance == "logit-adjustment" and self._frequencies:
