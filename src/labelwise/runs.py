@@ -20,6 +20,7 @@ ISSUES = "issues.parquet"
 REPORT = "report.html"
 MODEL = "model.safetensors"
 REVIEW = "review.sqlite"
+EXAMPLES = "examples.parquet"
 
 _LONGEST = 120  # characters of a file's stem, as most systems allow 255 in all
 

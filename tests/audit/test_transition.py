@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from labelwise.audit import anchor_points, hoc
+from labelwise.audit import anchor_points, confident_joint, confident_transition, hoc
 from labelwise.audit.transition import fit_transition
 
 
@@ -31,10 +31,34 @@ def test_consensus_of_neighbours_shows_the_noise():
 
 def test_anchors_are_the_surest_rows():
     probs = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]])
-    np.testing.assert_allclose(anchor_points(probs), [[0.9, 0.1], [0.2, 0.8]])
-    np.testing.assert_allclose(anchor_points(probs, discard=0.25), [[0.6, 0.4], [0.3, 0.7]])
+    np.testing.assert_allclose(anchor_points(probs).matrix, [[0.9, 0.1], [0.2, 0.8]])
+    np.testing.assert_allclose(anchor_points(probs, discard=0.25).matrix, [[0.6, 0.4], [0.3, 0.7]])
     matrix = np.array([[0.8, 0.2], [0.1, 0.9]])
-    np.testing.assert_allclose(anchor_points((np.eye(2) @ matrix).astype(np.float32)), matrix, rtol=1e-6)
+    np.testing.assert_allclose(anchor_points((np.eye(2) @ matrix).astype(np.float32)).matrix, matrix, rtol=1e-6)
+
+
+def test_the_confident_joint_is_a_transition():
+    generator = np.random.default_rng(2)
+    matrix = np.array([[0.8, 0.2, 0.0], [0.0, 0.9, 0.1], [0.3, 0.0, 0.7]])
+    truth = generator.integers(3, size=2000)
+    labels = (generator.random(2000)[:, None] > matrix[truth].cumsum(axis=1)).sum(axis=1)
+    probs = 0.9 * np.eye(3)[truth] @ matrix + 0.1 / 3
+    found = confident_transition(labels, probs, ("a", "b", "c"))
+    assert found.classes == ("a", "b", "c")
+    joint = confident_joint(labels, probs)
+    np.testing.assert_allclose(found.prior[:, None] * found.matrix, joint.T / joint.sum())
+    assert np.abs(found.matrix - matrix).max() < 0.05
+    assert found.noise_rate() == pytest.approx((labels != truth).mean(), abs=0.02)
+
+
+def test_classes_that_are_not_given_are_never_mistaken():
+    generator = np.random.default_rng(3)
+    labels = generator.integers(2, size=60)
+    embeddings = np.eye(2)[labels] + 0.01 * generator.standard_normal((60, 2))
+    found = hoc(embeddings, labels, rounds=5, steps=50, quiet=True, classes=("a", "b", "rare"))
+    assert found.classes == ("a", "b", "rare")
+    assert found.matrix[2].tolist() == [0, 0, 1]
+    assert found.prior[2] == 0
 
 
 def test_unfit_arguments_are_refused():

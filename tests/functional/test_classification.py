@@ -1,6 +1,6 @@
 import torch
 
-from labelwise.functional import masked_cross_entropy
+from labelwise.functional import label_margins, masked_cross_entropy
 
 
 def test_it_is_the_negative_log_probability_of_the_label():
@@ -30,3 +30,10 @@ def test_gradients_match_finite_differences():
     labels = torch.tensor([1, -1, 0])
     logits = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda logits: masked_cross_entropy(logits, labels), logits)
+
+
+def test_margins_are_over_the_largest_other_logit():
+    logits = torch.tensor([[3.0, 1.0, 2.0], [-3.0, -1.0, -2.0], [0.0, 0.0, 0.0], [1.0, 2.0, 3.0]])
+    margins = label_margins(logits, torch.tensor([0, 0, 1, -1]))
+    assert margins[:3].tolist() == [1.0, -2.0, 0.0]
+    assert margins[3].isnan()

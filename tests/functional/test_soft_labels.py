@@ -1,9 +1,18 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from labelwise.functional import log_confidence_target, soft_cross_entropy
+from labelwise.functional import (
+    log_confidence_target,
+    negative_entropy,
+    parts_loss,
+    prior_divergence,
+    sharpen,
+    soft_cross_entropy,
+)
 
 
 def batch(size: int, classes: int) -> tuple[Tensor, Tensor]:
@@ -84,3 +93,32 @@ def test_a_class_that_is_never_predicted_can_still_be_matched():
     logits = torch.tensor([[4.0, 3.0, 0.0], [5.0, 1.0, 0.0], [5.0, 0.0, 2.0]])
     own = log_confidence_target(logits, torch.full((3, 3), 1 / 3), step=1, warm_up=1, strength=1)
     torch.testing.assert_close(own, torch.eye(3)[[1, 0, 2]])
+
+
+def test_sharpening_keeps_the_order_and_the_sum():
+    chances = torch.tensor([[0.5, 0.3, 0.2], [1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3]], dtype=torch.float64)
+    torch.testing.assert_close(sharpen(chances, 1.0), chances)
+    squared = chances**2
+    torch.testing.assert_close(sharpen(chances, 0.5), squared / squared.sum(1, keepdim=True))
+    torch.testing.assert_close(sharpen(chances, 1e-3)[0], torch.tensor([1.0, 0, 0], dtype=torch.float64))
+
+
+def test_negative_entropy_is_least_where_nothing_is_known():
+    logits = torch.tensor([[0.0, 0.0, 0.0, 0.0], [100.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(negative_entropy(logits), torch.tensor([-math.log(4), 0.0], dtype=torch.float64))
+
+
+def test_divergence_from_the_prior_is_zero_where_the_mean_prediction_meets_it():
+    prior = torch.tensor([0.5, 0.25, 0.25], dtype=torch.float64)
+    certain = 60 * F.one_hot(torch.tensor([0, 0, 1, 2]), 3).double()
+    torch.testing.assert_close(prior_divergence(certain, prior), torch.zeros((), dtype=torch.float64))
+    assert prior_divergence(certain[:2], prior) > 1
+    assert prior_divergence(certain, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)).isfinite()
+
+
+def test_parts_that_show_what_is_expected_cost_nothing():
+    chances = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]], dtype=torch.float64)
+    shown = torch.tensor([[1.0, 0, 1], [0, 1, 0], [0, 0, 1]], dtype=torch.float64).expand(2, 3, 3)
+    losses = parts_loss(chances, shown, torch.tensor([[1, 0, 1], [1, 1, 0]]))
+    expected = F.binary_cross_entropy(torch.tensor([0.5] * 3).double(), torch.tensor([1.0, 1, 0]).double())
+    torch.testing.assert_close(losses, torch.stack([torch.zeros(()).double(), expected]))

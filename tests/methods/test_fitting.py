@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 
 from labelwise import methods
+from labelwise.audit import recorded_margins
 from labelwise.labels import LabelTable, Task, bundled
 from labelwise.methods import fitting
 from labelwise.metrics import classification_scores
@@ -24,6 +25,7 @@ SERVER = """
 import os, sys, time
 import torch
 from labelwise import methods
+from labelwise.audit import recorded_margins
 from labelwise.labels import bundled
 from labelwise.methods import fitting, training
 
@@ -71,6 +73,28 @@ class Server:
 
 def flowers():
     return bundled("iris")
+
+
+def test_what_each_row_was_like_to_learn_is_kept_and_read_by_the_audit(tmp_path):
+    table = linked()
+    folder = fast(table, tmp_path / "model")
+    frame = pq.read_table(folder / "examples.parquet").to_pandas()
+    assert list(frame) == ["example", "coarse_loss", "coarse_margin", "fine_loss", "fine_margin"]
+    assert len(frame) == read_json(folder / "metrics.json")["rows"]["train"]
+    for task in ("coarse", "fine"):
+        losses, margins = (np.stack(frame[f"{task}_{kind}"]) for kind in ("loss", "margin"))
+        labelled = table.labels(task)[frame["example"]] >= 0
+        assert losses.shape == (len(frame), 8)
+        assert (np.isfinite(losses) == labelled[:, None]).all()
+        # A label with a margin above 0 has more than an equal share of the probability.
+        assert (losses[margins > 0] < np.log(len(table.task(task).classes))).all()
+        areas = recorded_margins(folder, task)
+        np.testing.assert_allclose(areas[frame["example"]], margins.mean(1), rtol=1e-6)
+        assert np.isnan(np.delete(areas, frame["example"])).all()
+    with pytest.raises(ValueError, match="notes no margins of task None \\(tasks: coarse, fine\\)"):
+        recorded_margins(folder)
+    with pytest.raises(ValueError, match="notes no margins of task 'coarse'"):
+        recorded_margins(fast(table, tmp_path / "other", method="dselect-k"), "coarse")
 
 
 def fast(table, out, **more):

@@ -9,6 +9,31 @@ from labelwise import methods
 from labelwise.methods import Method, Plan
 from labelwise.methods.registry import check_options
 
+# Arguments of all constructors that are objects.
+PARTS = {"backbone", "tasks", "input_shape"}
+
+
+def accepted(method):
+    """Names of all arguments that a constructor takes, by itself or hands on to its base class."""
+    names = set()
+    for each in method.__mro__:
+        if "__init__" in vars(each):
+            parameters = inspect.signature(each).parameters.values()
+            names |= {one.name for one in parameters if one.kind is not one.VAR_KEYWORD}
+            if all(one.kind is not one.VAR_KEYWORD for one in parameters):
+                return names
+    raise AssertionError(f"{method} hands its arguments on to nobody")
+
+
+def constructor_options(method):
+    defaults = {}
+    for each in reversed(method.__mro__):
+        if "__init__" in vars(each):
+            for one in inspect.signature(each).parameters.values():
+                if one.name in accepted(method) - PARTS:
+                    defaults[one.name] = one.default
+    return {name: value for name, value in defaults.items() if isinstance(value, bool | int | float | str)}
+
 
 @pytest.mark.parametrize("name", methods.names())
 def test_everything_about_a_method_can_be_read(name):
@@ -22,13 +47,16 @@ def test_everything_about_a_method_can_be_read(name):
     json.dumps(facts)
     # Every option of the constructor is explained, with its default; none is explained that is not there.
     shared = set(inspect.signature(Plan).parameters)
-    own = set(inspect.signature(method).parameters) - {"backbone", "tasks", "input_shape"}
+    own = constructor_options(method)
     listed = {option["name"]: option for option in facts["options"]}
-    assert set(listed) == own | shared
-    for option in own:
-        assert listed[option]["default"] == inspect.signature(method).parameters[option].default
+    assert set(listed) == set(own) | shared
+    for option, default in own.items():
+        assert listed[option]["default"] == default
         assert len(listed[option]["help"]) > 10
-        assert listed[option]["type"] == type(listed[option]["default"]).__name__
+        assert listed[option]["type"] == type(default).__name__
+    # What cannot be typed on a command line is said in words.
+    said = " ".join(each.__doc__ or "" for each in method.__mro__)
+    assert all(part in PARTS or f"`{part}`" in said for part in accepted(method) - set(own))
 
 
 def test_unknown_names_get_the_nearest():

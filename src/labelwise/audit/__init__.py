@@ -27,7 +27,7 @@ from labelwise.audit.filters import find_label_issues
 from labelwise.audit.findings import Finding
 from labelwise.audit.health import class_health, class_overlap
 from labelwise.audit.ledger import Ledger, Source, plan, split_shares
-from labelwise.audit.margins import area_under_margin
+from labelwise.audit.margins import area_under_margin, recorded_margins
 from labelwise.audit.multilabel import (
     multilabel_class_health,
     multilabel_confident_joint,
@@ -39,7 +39,7 @@ from labelwise.audit.quality import label_quality
 from labelwise.audit.reopen import corrected, examples, export_corrected
 from labelwise.audit.simifeat import SimiFeat, simifeat
 from labelwise.audit.staged import FineTuned, Stage, run_stages, uncertainty_sample
-from labelwise.audit.transition import Transition, anchor_points, hoc
+from labelwise.audit.transition import anchor_points, confident_transition, hoc
 from labelwise.audit.votes import Vote, necv
 
 __all__ = [
@@ -55,7 +55,6 @@ __all__ = [
     "SimiFeat",
     "Source",
     "Stage",
-    "Transition",
     "Vote",
     "anchor_points",
     "annotator_quality",
@@ -66,6 +65,7 @@ __all__ = [
     "class_thresholds",
     "cleaning_report",
     "confident_joint",
+    "confident_transition",
     "corrected",
     "cross_fit",
     "default_models",
@@ -86,6 +86,7 @@ __all__ = [
     "noise_matrices",
     "pareto",
     "plan",
+    "recorded_margins",
     "relabel",
     "run_audit",
     "run_stages",

@@ -1,11 +1,14 @@
 """Wrong labels from how a model learns: labels that it never comes to prefer."""
 
+import os
 from collections.abc import Iterable
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import ArrayLike
 
 from labelwise.audit.blocks import Rows, label_and_probability_arrays, labelled_rows, over
+from labelwise.runs import EXAMPLES, RunFolder, free_name
 
 
 def area_under_margin(logits: Iterable[ArrayLike], labels: ArrayLike) -> np.ndarray:
@@ -39,3 +42,28 @@ def _margins(rows: Rows, values: np.ndarray, given: np.ndarray) -> np.ndarray:
     others[at, given] = -np.inf
     margins: np.ndarray = values[at, given] - others[at, others.argmax(axis=1)]
     return margins
+
+
+def recorded_margins(folder: str | os.PathLike[str], task: str | None = None) -> np.ndarray:
+    """The area under the margin of each row, float64 [rows of the table], as `labelwise fit` noted it in `folder`.
+
+    As of `area_under_margin`, from margins in half precision; nan for rows that were not trained on or have no label.
+    Without `task` the only one is taken. Raises `ValueError` if the folder notes no margins of such a task.
+    """
+    run = RunFolder(folder)
+    names = [one["name"] for one in run.config.get("tasks", [])]
+    task = names[0] if task is None and len(names) == 1 else task
+    column = free_name(f"{task}_margin", names)
+    path = run / EXAMPLES
+    noted = pq.read_schema(path).names if path.is_file() else []
+    if task not in names or column not in noted:
+        raise ValueError(
+            f"{folder} notes no margins of task {task!r} (tasks: {', '.join(names) or 'none'}); fit a method that "
+            "does, such as cross-entropy, and name a task"
+        )
+    table = pq.read_table(path, columns=[free_name("example", names), column])
+    lists = table[column].combine_chunks()
+    margins = np.asarray(lists.flatten().fill_null(np.nan), np.float64).reshape(len(table), -1)
+    areas = np.full(run.config["data"]["rows"], np.nan)
+    areas[table[0].to_numpy()] = margins.mean(axis=1)
+    return areas

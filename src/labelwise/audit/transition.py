@@ -1,18 +1,16 @@
-"""How true classes turn into given ones, p(given | true), from consensus among neighbours or from anchor points."""
+"""How true classes turn into given ones: from the confident joint, from anchor points, from consensus of neighbours.
 
-from typing import NamedTuple
+Each estimate is a `labelwise.labels.Transition` between `classes`, their names; without names they are "0", "1", ...
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from labelwise.audit.confident import confident_joint
 from labelwise.audit.consensus import consensus, labelled_neighbours
-
-
-class Transition(NamedTuple):
-    """`matrix` [true, given]: p(given | true), rows sum to 1. `prior` [classes]: p(true). Both float64."""
-
-    matrix: np.ndarray
-    prior: np.ndarray
+from labelwise.labels import Transition
 
 
 def fit_transition(
@@ -36,7 +34,7 @@ def fit_transition(
     start = 1 / classes + 0.1 * torch.rand(classes, generator=generator, dtype=torch.float64)
     prior_logits = start.requires_grad_()
     optimizer = torch.optim.Adam([logits, prior_logits], lr=0.1)
-    least, best = float("inf"), Transition(np.eye(classes), np.full(classes, 1 / classes))
+    least, best = float("inf"), (np.eye(classes), np.full(classes, 1 / classes))
     for _ in range(steps):
         matrix, prior = logits.softmax(dim=1), prior_logits.softmax(dim=0)
         weighted = prior[:, None] * matrix
@@ -48,32 +46,56 @@ def fit_transition(
         ]
         loss = torch.stack([torch.linalg.vector_norm(a - b) for a, b in zip(found, wanted, strict=True)]).sum()
         if loss.item() < least:
-            least, best = loss.item(), Transition(matrix.detach().numpy().copy(), prior.detach().numpy().copy())
+            least, best = loss.item(), (matrix.detach().numpy().copy(), prior.detach().numpy().copy())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return best
+    return Transition(best[0], _names(None, classes), best[1])
+
+
+def confident_transition(labels: ArrayLike, probs: ArrayLike, classes: Sequence[str] | None = None) -> Transition:
+    """Estimate p(given | true) and p(true) by `confident_joint`, the calibrated one.
+
+    `labels` [n] are class indices, -1 = missing; `probs` [n, classes] out-of-sample probabilities. Raises as
+    `confident_joint` does.
+    """
+    joint = confident_joint(labels, probs)
+    return Transition.from_counts(joint.T, _names(classes, len(joint)))
 
 
 def hoc(
-    embeddings: ArrayLike, labels: ArrayLike, rounds: int = 50, steps: int = 1501, seed: int = 0, quiet: bool = False
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    rounds: int = 50,
+    steps: int = 1501,
+    seed: int = 0,
+    quiet: bool = False,
+    classes: Sequence[str] | None = None,
 ) -> Transition:
     """Estimate p(given | true) from how often the labels of a row and its two nearest neighbours agree.
 
     No anchor points and no model are needed, only that neighbours mostly share the true class, and that fewer than half
     of the labels of each class are wrong. `embeddings` [n, d], compared by their cosine; `labels` [n], class indices,
-    -1 = missing. In each of `rounds` 0.7 n rows are drawn and counted. Memory grows with classes cubed.
+    -1 = missing. In each of `rounds` 0.7 n rows are drawn and counted. Memory grows with classes cubed. Classes beyond
+    the last that is given are never mistaken.
 
     Raises `ValueError` for fewer than 3 labelled rows, and for embeddings that are not finite or are all zeros. Source:
     Zhu, Song, Liu, ICML 2021 (arXiv 2102.05291).
     """
     _, given, near = labelled_neighbours(embeddings, labels, 12, 3, quiet)
     counts = consensus(near.rows, given, rounds, np.random.default_rng(seed))
-    return fit_transition(*counts, steps=steps, seed=seed)
+    found = fit_transition(*counts, steps=steps, seed=seed)
+    if classes is None:
+        return found
+    names = tuple(classes)
+    prior = np.zeros(len(names))
+    prior[: len(found.classes)] = found.prior
+    known = Transition(found.matrix, names[: len(found.classes)])
+    return Transition(known.for_classes(names).matrix, names, prior)
 
 
-def anchor_points(probs: ArrayLike, discard: float = 0.0) -> np.ndarray:
-    """Estimate p(given | true) from rows that surely are of a class, float64 [true, given], rows sum to 1.
+def anchor_points(probs: ArrayLike, discard: float = 0.0, classes: Sequence[str] | None = None) -> Transition:
+    """Estimate p(given | true) from rows that surely are of a class.
 
     Row i is the row of `probs` [n, classes] (of a model of the given labels) with the largest probability of class i,
     after the share `discard` in [0, 1) of the largest is left out, as these may be outliers.
@@ -89,4 +111,8 @@ def anchor_points(probs: ArrayLike, discard: float = 0.0) -> np.ndarray:
     place = len(probabilities) - 1 - left_out
     rows = [np.argpartition(column, place)[place] for column in probabilities.T]
     matrix = probabilities[rows].astype(np.float64)
-    return matrix / matrix.sum(axis=1, keepdims=True)
+    return Transition(matrix / matrix.sum(axis=1, keepdims=True), _names(classes, len(matrix)))
+
+
+def _names(classes: Sequence[str] | None, number: int) -> tuple[str, ...]:
+    return tuple(map(str, range(number))) if classes is None else tuple(classes)

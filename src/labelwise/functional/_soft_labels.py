@@ -1,5 +1,7 @@
 """Losses and targets where labels are distributions over classes."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +22,59 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor, subtract_entropy: bool =
     targets = targets.detach()
     losses = -(targets * F.log_softmax(logits, -1)).sum(-1)
     return losses + torch.xlogy(targets, targets).sum(-1) if subtract_entropy else losses
+
+
+def sharpen(probabilities: Tensor, temperature: float) -> Tensor:
+    """Make distributions more certain: `p^(1 / temperature)`, scaled to sum 1 again.
+
+    Args:
+        probabilities: `[..., classes]`, at least 0, some of each row above.
+        temperature: above 0; 1 changes nothing, towards 0 all goes to the largest.
+
+    Source: Berthelot et al., "MixMatch" (2019), eq. 7.
+    """
+    return torch.softmax(probabilities.log() / temperature, -1)
+
+
+def negative_entropy(logits: Tensor) -> Tensor:
+    """How certain each prediction is, sum_k p_k log p_k in nats, `[batch]`: from -log(classes) to 0.
+
+    Source: Pereyra et al., "Regularizing Neural Networks by Penalizing Confident Output Distributions" (2017).
+    """
+    logs = F.log_softmax(logits, -1)
+    return (logs.exp() * logs).sum(-1)
+
+
+def prior_divergence(logits: Tensor, prior: Tensor) -> Tensor:
+    """The divergence of the mean prediction of a batch from `prior`, sum_k pi_k log(pi_k / mean p_k), a scalar >= 0.
+
+    Args:
+        logits: `[batch, classes]`, batch >= 1.
+        prior: `[classes]`, sum 1.
+
+    Source: Tanaka et al., "Joint Optimization Framework for Learning with Noisy Labels" (2018), eq. 9.
+    """
+    mean = torch.logsumexp(F.log_softmax(logits, -1), 0) - math.log(len(logits))
+    return (torch.xlogy(prior, prior) - prior * mean).sum()
+
+
+def parts_loss(probabilities: Tensor, parts: Tensor, candidates: Tensor) -> Tensor:
+    """Binary cross-entropy between the classes seen in parts of an example and those expected from its prediction.
+
+    Expected of class j is the probability (p U)_j, cut off at 1.
+
+    Args:
+        probabilities: p `[batch, classes]` of the whole example.
+        parts: U `[batch, classes, classes]` in [0, 1]: whether an example of class i shows class j in a part.
+        candidates: bool or 0/1 `[batch, classes]`, the classes seen.
+
+    Returns:
+        `[batch]`, the mean over classes, in nats.
+
+    Source: Zhao et al., "Estimating Noisy Class Posterior with Part-level Labels for Noisy Label Learning" (2024).
+    """
+    expected = (probabilities[:, None] @ parts)[:, 0].clamp(0, 1)
+    return F.binary_cross_entropy(expected, candidates.to(expected.dtype), reduction="none").mean(-1)
 
 
 def log_confidence_target(

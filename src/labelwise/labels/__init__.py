@@ -9,10 +9,12 @@ from labelwise.labels.reading import bundled, read
 from labelwise.labels.splits import folds, split
 from labelwise.labels.table import LabelTable
 from labelwise.labels.task import Task
+from labelwise.labels.transition import Transition
 
 __all__ = [
     "LabelTable",
     "Task",
+    "Transition",
     "associations",
     "bundled",
     "column_statistics",

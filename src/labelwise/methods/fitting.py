@@ -17,13 +17,14 @@ from torch import Tensor
 from labelwise.functional import temperature
 from labelwise.labels import LabelTable, Task, split
 from labelwise.methods.checkpoint import save_tree
+from labelwise.methods.examples import Examples
 from labelwise.methods.method import Method
 from labelwise.methods.predicting import ENCODER, build
 from labelwise.methods.registry import check_options
 from labelwise.methods.training import Plan, answers, mean_expert_overlap, mean_expert_weights, seeded, train
 from labelwise.metrics import classification_scores
 from labelwise.models import Encoder, choose_encoder, encode
-from labelwise.runs import CONFIG, MODEL, RunFolder, free_name, short_hash, write_json, writing
+from labelwise.runs import CONFIG, EXAMPLES, MODEL, RunFolder, free_name, short_hash, write_json, writing
 
 CHECKPOINT = "checkpoint.safetensors"
 HISTORY = "history.json"
@@ -52,8 +53,9 @@ def fit(
     lowest validation loss are kept, and each task's confidence is calibrated on the validation rows.
 
     `out` holds then `config.yaml` (settings), `model.safetensors` (weights), `encoder.safetensors`, `metrics.json`
-    (scores by task on the validation and test rows, experts), `history.json` (one entry an epoch) and
-    `predictions.parquet` (every readable row). Without `out` a folder under `runs/` is named by the settings.
+    (scores by task on the validation and test rows, experts), `history.json` (one entry an epoch),
+    `predictions.parquet` (every readable row) and, of methods that note it, `examples.parquet` (what each training row
+    was like to learn). Without `out` a folder under `runs/` is named by the settings.
 
     A call that was stopped or killed goes on where it was when it is repeated, and ends with the same weights; a
     finished folder of equal settings is given back at once. With `resume=True` it is an error if nothing was begun.
@@ -106,6 +108,8 @@ def fit(
     _measure(run, model, table, learned, probabilities, rows, place, history, inputs)
     write_json(run / HISTORY, history)
     _write_predictions(run / PREDICTIONS, table, learned, probabilities, parts, readable)
+    if model.examples is not None and model.examples.values():
+        _write_examples(run / EXAMPLES, model.examples, learned, rows["train"])
     state, arrays = encoder.state()
     tensors = {name: torch.from_numpy(np.require(array, requirements=["C", "W"])) for name, array in arrays.items()}
     save_tree(run / ENCODER, {"encoder": state, "arrays": tensors, "shape": list(inputs.shape[1:])})
@@ -197,6 +201,7 @@ def _measure(
         method=run.config["method"],
         tasks=scores,
         experts=_experts(model, inputs, rows),
+        **model.facts(),
         epochs=len(history),
         rows={part: len(numbers) for part, numbers in rows.items()},
         parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -244,3 +249,19 @@ def _write_predictions(
         columns[free_name(f"{task.name}_probabilities", names)] = lists
     with writing(path) as temporary:
         pq.write_table(pa.table(columns), temporary)
+
+
+def _write_examples(path: Path, examples: Examples, learned: list[Task], rows: np.ndarray) -> None:
+    """A line a training row: `example`, and by task and kind `NAME_KIND`, a list of one number an epoch, null if none.
+
+    Kinds are those of `Examples`; columns are named as in `_write_predictions`.
+    """
+    names = [task.name for task in learned]
+    columns = {free_name("example", names): pa.array(rows)}
+    for task, kinds in examples.values().items():
+        for kind, values in kinds.items():
+            noted = values[:, torch.from_numpy(rows)].T.float().numpy()
+            lists = pa.FixedSizeListArray.from_arrays(pa.array(noted.ravel(), from_pandas=True), noted.shape[1])
+            columns[free_name(f"{task}_{kind}", names)] = lists
+    with writing(path) as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="zstd")

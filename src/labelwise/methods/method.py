@@ -11,6 +11,7 @@ from labelwise.functional import masked_cross_entropy
 from labelwise.gates import Gate
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
+from labelwise.methods.examples import Examples
 
 
 class Method(LightningModule):
@@ -35,6 +36,9 @@ class Method(LightningModule):
     paper: ClassVar[str | None] = None
     card: ClassVar[str | None] = None
     bench: ClassVar[str | None] = None
+
+    patience: int | None = None  # epochs without a better criterion before training stops; None: as the plan says
+    examples: Examples | None = None  # what was noted of each example, of methods that note something
 
     temperatures: Tensor
 
@@ -72,6 +76,14 @@ class Method(LightningModule):
         """Whether the weights of now are worth keeping; training does not stop early before. Asked in eval mode."""
         return True
 
+    def heldout_loss(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+        """How badly `logits` tell the held-out labels, a scalar; the weights where this is lowest are kept."""
+        return joint_loss(logits, targets)
+
+    def criterion(self) -> float | None:
+        """A number of this epoch, the lowest of which marks the weights to keep; None leaves that to `heldout_loss`."""
+        return None
+
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """Logits [batch, classes] of each task."""
         raise NotImplementedError
@@ -82,7 +94,8 @@ class Method(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int = 0) -> None:
         """Log `validation_loss`, for Trainers that watch one."""
-        self.log("validation_loss", joint_loss(self(batch.inputs), batch.targets), batch_size=len(batch.index))
+        loss = self.heldout_loss(self(batch.inputs), batch.targets)
+        self.log("validation_loss", loss, batch_size=len(batch.index))
 
     def probabilities(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Calibrated class probabilities [batch, classes] of each task, from its logits."""
@@ -101,9 +114,18 @@ class Method(LightningModule):
         """Further plain facts for the history, asked at the end of each epoch of training."""
         return {}
 
+    def facts(self) -> dict[str, Any]:
+        """Further plain facts for the metrics, asked once the best weights are in place."""
+        return {}
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW, fused into one operation a step."""
-        return torch.optim.AdamW(parameter_groups(self, self.weight_decay), self.learning_rate, fused=True)
+        groups = parameter_groups(self, self.weight_decay, self.own_rates())
+        return torch.optim.AdamW(groups, self.learning_rate, fused=True)
+
+    def own_rates(self) -> dict[nn.Parameter, float]:
+        """Parameters with a learning rate of their own, and no weight decay."""
+        return {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the notes, and the state of the random numbers, so that training goes on as if nothing had happened."""
@@ -133,28 +155,45 @@ def joint_loss(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> T
     return torch.stack(losses).sum()
 
 
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameters for an optimiser in two groups: weight matrices with weight decay; gates, biases and norms without.
+def parameter_groups(
+    module: nn.Module, weight_decay: float, rates: Mapping[nn.Parameter, float] | None = None
+) -> list[dict[str, Any]]:
+    """Parameters for an optimiser in groups: weight matrices with weight decay; gates, biases and norms without.
 
-    Decay would pull the gates' settled choices back into doubt.
+    Decay would pull the gates' settled choices back into doubt. Parameters with a learning rate of their own, `rates`,
+    have no decay either.
     """
+    rates = rates or {}
     gates = {id(p) for gate in module.modules() if isinstance(gate, Gate) for p in gate.parameters()}
     decayed: list[nn.Parameter] = []
     exempt: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
+        if parameter in rates:
+            continue
         bias = any(part.startswith("bias") for part in name.split("."))  # stacked biases of experts have two dimensions
         (exempt if bias or parameter.ndim < 2 or id(parameter) in gates else decayed).append(parameter)
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": exempt, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": exempt, "weight_decay": 0.0},
+        *({"params": [parameter], "weight_decay": 0.0, "lr": rate} for parameter, rate in rates.items()),
+    ]
     return [group for group in groups if group["params"]]
 
 
 def check_range(
-    name: str, value: float, least: float | None = None, above: float | None = None, most: float | None = None
+    name: str,
+    value: float,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
 ) -> None:
     """Raise `ValueError` that names the option, if `value` is not a number within these bounds."""
     bounds = [(least, "at least", value >= (least or 0)), (above, "above", value > (above or 0))]
     if most is not None:
         bounds.append((most, "at most", value <= most))
+    if below is not None:
+        bounds.append((below, "below", value < below))
     wanted = [(f"{words} {bound:g}", holds) for bound, words, holds in bounds if bound is not None]
     if not all(holds for _, holds in wanted):
         raise ValueError(f"{name} must be {' and '.join(words for words, _ in wanted)}; got {value}")

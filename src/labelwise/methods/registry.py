@@ -5,7 +5,7 @@ import difflib
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from labelwise.methods.method import Method
 
+_NOISY = "labelwise.methods.noisy"
 _METHODS = {
-    "cross-entropy": ("labelwise.methods.noisy.cross_entropy", "CrossEntropy"),
+    "backward-correction": (f"{_NOISY}.backward_correction", "BackwardCorrection"),
+    "confident-learning": (f"{_NOISY}.confident_learning", "ConfidentLearning"),
+    "cross-entropy": (f"{_NOISY}.cross_entropy", "CrossEntropy"),
     "dselect-k": ("labelwise.methods.dselect_k", "DSelectKMethod"),
+    "dynamic-loss": (f"{_NOISY}.dynamic_loss", "DynamicLoss"),
+    "forward-correction": (f"{_NOISY}.forward_correction", "ForwardCorrection"),
+    "importance-reweighting": (f"{_NOISY}.importance_reweighting", "ImportanceReweighting"),
+    "label-wave": (f"{_NOISY}.label_wave", "LabelWave"),
+    "loss-clip": (f"{_NOISY}.loss_clip", "LossClip"),
+    "mixup-cutmix": (f"{_NOISY}.mixup_cutmix", "MixupCutMix"),
+    "plm": (f"{_NOISY}.plm", "PartLevelLabels"),
+    "sdn": (f"{_NOISY}.sdn", "NoiseClusters"),
+    "sharpness-aware": (f"{_NOISY}.sharpness_aware", "SharpnessAware"),
+    "t-revision": (f"{_NOISY}.t_revision", "TRevision"),
 }
 
 
@@ -60,19 +73,29 @@ def info(name: str) -> dict[str, Any]:
     }
 
 
-def describe(owner: Callable[..., Any]) -> dict[str, dict[str, Any]]:
-    """Options of a class by name: its arguments with a default, explained under "Args" of its docstring."""
-    texts = _arguments(inspect.getdoc(owner) or "")
-    return {
-        parameter.name: {
-            "name": parameter.name,
-            "type": inspect.formatannotation(parameter.annotation),
-            "default": parameter.default,
-            "help": texts[parameter.name],
-        }
-        for parameter in inspect.signature(owner).parameters.values()
-        if parameter.default is not parameter.empty and parameter.name in texts
-    }
+def describe(owner: type) -> dict[str, dict[str, Any]]:
+    """Options of a class by name: its arguments with a default, explained under "Args" of its docstring.
+
+    Where its constructor hands further arguments on, as `**shared`, those of its base class follow.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for each in owner.__mro__:
+        if "__init__" not in vars(each):
+            continue
+        texts = _arguments(inspect.cleandoc(each.__doc__ or ""))
+        parameters = inspect.signature(vars(each)["__init__"]).parameters.values()
+        for parameter in parameters:
+            if parameter.default is not parameter.empty and parameter.name in texts:
+                entry = {
+                    "name": parameter.name,
+                    "type": inspect.formatannotation(parameter.annotation),
+                    "default": parameter.default,
+                    "help": texts[parameter.name],
+                }
+                found.setdefault(parameter.name, entry)
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return found
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from labelwise.methods.batch import Batches
 from labelwise.methods.checkpoint import SafetensorsIO
-from labelwise.methods.method import Method, check_range, joint_loss
+from labelwise.methods.method import Method, check_range
 from labelwise.progress import Advance, progress
 
 _ROWS_AT_ONCE = 1024  # in inference
@@ -71,10 +72,12 @@ def train(
 ) -> list[dict[str, Any]]:
     """Train `method` on `rows` of `inputs` [n, ...] and `targets` (int64 [n] by task, -1 where missing).
 
-    With `validation` rows, the method ends with the weights of the lowest validation loss among those epochs where it
-    was settled (else among all); without, with the last weights. It is left in eval mode. Gives the history, a
+    With `validation` rows, the method ends with the weights of the lowest held-out loss (or, if it has one, of its own
+    criterion) among those epochs where it was settled (else among all); without, with the last weights. It is left in
+    eval mode. Gives the history, a
     dictionary an epoch: `epoch` (from 1), `train_loss`, and with validation rows `validation_loss`,
-    `validation_accuracy` (by task) and `settled`; methods with experts add `gates`, see `gate_statistics`.
+    `validation_accuracy` (by task) and `settled`; methods with experts add `gates`, see `gate_statistics`, and others
+    what they tell in `epoch_facts`.
 
     If `checkpoint` names a file, the state is kept there every few seconds at the end of an epoch; if that file is
     there already, training goes on from it, and ends with the same bits as an undisturbed run. `title` is that of the
@@ -92,7 +95,6 @@ def train(
             # Where an operation can only be random in its last bits, as some on GPUs, it is used all the same.
             deterministic="warn" if torch.cuda.is_available() else None,
             logger=False,
-            enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
@@ -154,8 +156,12 @@ def _mean(
     )
 
 
-class _Watch(Callback):
-    """Sets the order of each epoch, notes how it went, keeps the best weights, stops when they get no better."""
+class _Watch(Checkpoint):
+    """Sets the order of each epoch, notes how it went, keeps the best weights, stops when they get no better.
+
+    A `Checkpoint`, since Lightning calls these after the method's own hooks: what is saved at the end of an epoch is
+    then all of that epoch.
+    """
 
     def __init__(
         self,
@@ -174,7 +180,7 @@ class _Watch(Callback):
         self.advance = advance
         self.losses: list[Tensor] = []
         self.history: list[dict[str, Any]] = []
-        self.best_rank = (True, math.inf)  # not settled, validation loss: the lower the better
+        self.best_rank = (True, math.inf)  # not settled, criterion: the lower the better
         self.best: dict[str, Tensor] | None = None
         self.worse = 0
 
@@ -187,6 +193,7 @@ class _Watch(Callback):
             setattr(self, name, value)
 
     def on_train_start(self, trainer: Trainer, method: Method) -> None:
+        self.patience = self.patience if method.patience is None else method.patience
         self.advance(len(self.history) * len(self.batches))
         trainer.should_stop = self.stuck
 
@@ -200,8 +207,15 @@ class _Watch(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, method: Method) -> None:
         epoch = {"epoch": trainer.current_epoch + 1, "train_loss": torch.stack(self.losses).mean().item()}
+        criterion = method.criterion()
+        method.eval()
+        settled = method.settled()
         if len(self.validation):
-            epoch |= self._validate(method)
+            epoch |= self._validate(method) | {"settled": settled}
+            criterion = epoch["validation_loss"] if criterion is None else criterion
+        if criterion is not None:
+            self._judge(method, settled, criterion)
+        method.train()
         self.history.append(epoch | method.epoch_facts())
         if not math.isfinite(epoch["train_loss"] + epoch.get("validation_loss", 0)):
             raise ValueError(
@@ -224,16 +238,17 @@ class _Watch(Callback):
 
     def _validate(self, method: Method) -> dict[str, Any]:
         logits = answers(method, self.batches.inputs, self.validation)
-        loss = joint_loss(logits, self.labels).item()
-        settled = method.settled()
-        if (not settled, loss) < self.best_rank:
-            self.best_rank, self.worse = (not settled, loss), 0
+        loss = method.heldout_loss(logits, self.labels).item()
+        accuracy = {name: _accuracy(logits[name], labels) for name, labels in self.labels.items()}
+        return {"validation_loss": loss, "validation_accuracy": accuracy}
+
+    def _judge(self, method: Method, settled: bool, criterion: float) -> None:
+        """Keep the weights if none were better; patience is only lost while the method is settled."""
+        if (not settled, criterion) < self.best_rank:
+            self.best_rank, self.worse = (not settled, criterion), 0
             self.best = {name: value.detach().to("cpu", copy=True) for name, value in method.state_dict().items()}
         elif settled:
             self.worse += 1
-        method.train()
-        accuracy = {name: _accuracy(logits[name], labels) for name, labels in self.labels.items()}
-        return {"validation_loss": loss, "validation_accuracy": accuracy, "settled": settled}
 
 
 def _accuracy(logits: Tensor, labels: Tensor) -> float | None:

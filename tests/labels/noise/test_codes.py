@@ -106,3 +106,14 @@ def test_more_than_there_is_cannot_be_changed():
         noise.pair(labels, {0: 0}, 1, generator)
     with pytest.raises(ValueError, match="at least two classes"):
         noise.symmetric(np.zeros(3, int), 1, 1, generator)
+
+
+def test_labels_sent_through_a_matrix_follow_it():
+    matrix = 0.6 * np.eye(5) + 0.4 * np.random.default_rng(3).dirichlet(np.ones(5), 5)
+    matrix[4] = [0, 1, 0, 0, 0]
+    free = LABELS != 3
+    noisy = noise.through(LABELS, matrix, np.random.default_rng(0), free)
+    expected = np.where(np.arange(5)[:, None] == 3, np.eye(5), matrix)
+    assert np.abs(transition(noisy) - expected).max() < 4 * np.sqrt(0.25 / 3200)
+    assert (noisy[LABELS < 0] == -1).all()
+    assert np.array_equal(noise.through(LABELS, np.eye(5), np.random.default_rng(0)), LABELS)

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from labelwise.labels import LabelTable, Task, bundled, plant
+from labelwise.labels import LabelTable, Task, Transition, bundled, plant
 
 RECIPE = {
     "symmetric": 0.05,
@@ -181,3 +181,26 @@ def test_what_has_no_features_cannot_have_noise_that_depends_on_them():
     real = LabelTable(pa.table({"y": [1.0, 2.0]}), [Task("y", "real")])
     with pytest.raises(ValueError, match="'y' is 'real'"):
         plant(real, "y", {"symmetric": 0.5})
+
+
+def test_a_transition_is_drawn_from_and_can_be_measured_again(digits):
+    wanted = Transition(0.7 * np.eye(10) + 0.3 * np.roll(np.eye(10), 1, axis=1), tuple("0123456789"))
+    noisy, truth = plant(digits, "digit", {"transition": wanted}, carry=False)
+    own = truth[truth["task"] == "digit"]
+    assert set(own["kind"]) == {"transition"}
+    assert len(own) == pytest.approx(0.3 * len(digits), rel=0.15)
+    assert (own["given"].astype(int) == (own["clean"].astype(int) + 1) % 10).all()
+    both = LabelTable.from_columns(
+        {"clean": digits.labels("digit"), "given": noisy.labels("digit")},
+        [Task(name, classes=tuple("0123456789")) for name in ("clean", "given")],
+    )
+    assert np.abs(Transition.measured(both, "clean", "given").matrix - wanted.matrix).max() < 0.15
+
+
+def test_a_transition_goes_with_other_noise_and_hits_no_row_twice(digits):
+    away = Transition(np.full((10, 10), 0.1), tuple("0123456789"))
+    noisy, truth = plant(digits, "digit", {"transition": away, "symmetric": 0.2, "open_set": ["8"], "spoil": 0.05})
+    own = truth[truth["task"] == "digit"]
+    assert own["example"].is_unique
+    assert set(own["kind"]) == {"transition", "symmetric", "open_set", "spoiled"}
+    assert "8" not in noisy.task("digit").classes

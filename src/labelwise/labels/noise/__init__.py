@@ -7,8 +7,19 @@ from labelwise.labels.noise.codes import (
     pair,
     pseudo_class,
     symmetric,
+    through,
 )
 from labelwise.labels.noise.pictures import spoil
 from labelwise.labels.noise.planting import plant
 
-__all__ = ["instance_dependent", "look_alikes", "open_set", "pair", "plant", "pseudo_class", "spoil", "symmetric"]
+__all__ = [
+    "instance_dependent",
+    "look_alikes",
+    "open_set",
+    "pair",
+    "plant",
+    "pseudo_class",
+    "spoil",
+    "symmetric",
+    "through",
+]

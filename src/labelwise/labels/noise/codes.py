@@ -2,7 +2,7 @@
 
 Every function takes labels [n] (int64, -1 = missing, never touched), how many rows to change and a generator, and
 hands back a changed copy. Just as many rows change as asked, all among the `free` ones (bool [n]; default: all labelled
-rows). Raises `ValueError` if there are fewer.
+rows). Raises `ValueError` if there are fewer. `through` alone changes what chance says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -75,6 +75,21 @@ def instance_dependent(
     chosen = choose(open_rows, flips, generator, "labelled rows", margin[open_rows] / (spread or 1.0))
     noisy = labels.copy()
     noisy[chosen] = nearest[chosen]
+    return noisy
+
+
+def through(
+    labels: np.ndarray, matrix: np.ndarray, generator: np.random.Generator, free: np.ndarray | None = None
+) -> np.ndarray:
+    """Draw each label anew from its row of `matrix` [true, given], whose rows sum to 1.
+
+    The one noise here of which the number of changed rows is left to chance.
+    """
+    rows = np.flatnonzero(_free(labels, free))
+    reached = matrix[labels[rows]].cumsum(axis=1)
+    noisy = labels.copy()
+    # Of the last sum, as rounding may leave it below 1.
+    noisy[rows] = (generator.random(len(rows)) * reached[:, -1] >= reached.T).sum(axis=0)
     return noisy
 
 

@@ -12,6 +12,7 @@ from labelwise.labels.noise import codes
 from labelwise.labels.noise.pictures import feature_matrix, spoil_rows
 from labelwise.labels.table import LabelTable
 from labelwise.labels.task import Task
+from labelwise.labels.transition import Transition
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +37,8 @@ def plant(
     - "symmetric": share of labels changed to any other class;
     - "pair": share changed to the class that each is mistaken for, see `flows`;
     - "instance": share changed where the example looks like another class, to that class;
+    - "transition": a `Transition` that each label is drawn from, joined by class name; rows hit by other kinds keep
+      theirs;
     - "spoil": share of rows whose image is ruined, so that it supports no label;
     - "pseudo_class": how many rows of one class get an invented one, "NAME?"; (class, number) to say which class, else
       one is drawn among those with rows enough;
@@ -47,9 +50,9 @@ def plant(
     labels of linked parent tasks follow a changed label: who takes a 3 for an 8 miscounts its loops as well.
 
     The truth is a pandas DataFrame, sorted by `example`, with the columns `example` (row), `task`, `kind` ("symmetric",
-    "pair", "instance", "spoiled", "pseudo_class" or "open_set"), `clean` (class name; None where a picture was spoiled)
-    and `given`. A parent task has rows of its own where its label is wrong too. The table that was handed in is not
-    changed, and in the new one only what the truth tells of.
+    "pair", "instance", "transition", "spoiled", "pseudo_class" or "open_set"), `clean` (class name; None where a
+    picture was spoiled) and `given`. A parent task has rows of its own where its label is wrong too. The table that was
+    handed in is not changed, and in the new one only what the truth tells of.
 
     Raises `ValueError` if more rows are to be hit than there are, for an unknown class, or to spoil what is no image.
     """
@@ -80,6 +83,8 @@ def plant(
         plan.take(plan.instance(features, hits["instance"]), "instance")
     if hits["symmetric"]:
         plan.take(plan.symmetric(hits["symmetric"]), "symmetric")
+    if "transition" in recipe:
+        plan.take(plan.through(recipe["transition"], chosen), "transition")
     noisy = table
     if hits["spoil"]:
         readable = plan.free & (labels >= 0)
@@ -151,9 +156,17 @@ class _Plan:
         )
         return np.where(flipped >= 0, self.left[flipped], self.noisy)
 
+    def through(self, transition: Transition, task: Task) -> np.ndarray:
+        """Noise by a transition among the classes that are left; what it would send to another stays in the row."""
+        matrix = np.eye(self.classes)
+        matrix[np.ix_(self.left, self.left)] = transition.for_classes([task.classes[k] for k in self.left]).matrix
+        known = self.known(self.noisy)
+        drawn = codes.through(known, matrix, self.generator, self.free)
+        return np.where(known >= 0, drawn, self.noisy)
+
 
 def _check_recipe(recipe: Mapping[str, Any]) -> None:
-    known = (*_SHARES, "pseudo_class", "open_set")
+    known = (*_SHARES, "pseudo_class", "open_set", "transition")
     for name, value in recipe.items():
         if name not in known:
             raise ValueError(f"a recipe of noise may hold {', '.join(known)}; got {name!r}")
@@ -191,7 +204,7 @@ def _with_classes(table: LabelTable, task: Task, plan: _Plan, pseudo: str | None
 
 def _carried(clean: LabelTable, noisy: LabelTable, task: Task, plan: _Plan) -> LabelTable:
     """Let the labels of parent tasks follow the changed ones, by what most clean rows of the new class have."""
-    rows = np.flatnonzero(np.isin(plan.kinds, ["symmetric", "pair", "instance", "open_set"]))
+    rows = np.flatnonzero(np.isin(plan.kinds, ["symmetric", "pair", "instance", "transition", "open_set"]))
     given = plan.noisy[rows]
     while task.parent is not None:
         above = parent_classes(clean, task)[given]

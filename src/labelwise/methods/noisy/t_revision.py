@@ -1,0 +1,53 @@
+"""Importance reweighting that goes on learning the transition."""
+
+from collections.abc import Sequence
+from typing import Unpack
+
+import torch
+from torch import Tensor, nn
+
+from labelwise.functional import reweighted_loss
+from labelwise.labels import Task
+from labelwise.methods.method import check_range
+from labelwise.methods.noisy.base import TaskBatch
+from labelwise.methods.noisy.correction import Correcting, TransitionMethod
+
+
+class TRevision(TransitionMethod):
+    """Importance reweighting with the transition T + D, where D is learned together with the network.
+
+    For transitions that were estimated without any row that surely is of a class. D starts at 0, and gradients flow
+    through the weights into D and into the network.
+
+    Args:
+        revision_rate: step size of D, relative to the learning rate, > 0; small, as D should stay so.
+    """
+
+    paper = (
+        "Xia et al., Are Anchor Points Really Indispensable in Label-Noise Learning?, NeurIPS 2019, arXiv 1906.00189"
+    )
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        tasks: Sequence[Task],
+        *,
+        revision_rate: float = 0.01,
+        **correcting: Unpack[Correcting],
+    ):
+        super().__init__(backbone, tasks, **correcting)
+        check_range("revision_rate", revision_rate, above=0)
+        self.revision_rate = revision_rate
+        self.revisions = nn.ParameterList(torch.zeros((len(task.classes),) * 2) for task in self.tasks)
+
+    def matrix(self, task: str) -> Tensor:
+        """T + D, [true, given]; rows need not sum to 1."""
+        return super().matrix(task) + self.revisions[self.places[task]]
+
+    def own_rates(self) -> dict[nn.Parameter, float]:
+        """D takes small steps."""
+        return dict.fromkeys(self.revisions, self.revision_rate * self.learning_rate)
+
+    def corrected_losses(self, part: TaskBatch, matrix: Tensor) -> Tensor:
+        """p_y / (p (T + D))_y times the cross-entropy, differentiable throughout."""
+        return reweighted_loss(part.logits, part.labels, matrix, through_weights=True)
