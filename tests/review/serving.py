@@ -53,10 +53,10 @@ def _flat(pictures: np.ndarray) -> np.ndarray:
 
 
 class Server(NamedTuple):
-    """A running `labelwise review`: where it is, and its process."""
+    """A running review: where it is, and its process if it has one of its own."""
 
     address: str
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | None = None
 
     def ask(self, path: str) -> object:
         """What the server answers to a GET, as JSON."""
