@@ -44,7 +44,7 @@ def audit_digits(folder: Path) -> tuple[Path, dict[int, str]]:
 
 def _png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray((pixels / 16 * 255).astype(np.uint8)).save(buffer, "PNG")
+    Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
 
 

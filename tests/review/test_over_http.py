@@ -141,6 +141,22 @@ def test_roles_may_what_they_may(port, database):
     reviewer("GET", "/api/events", code=403)
 
 
+def test_labels_go_out_to_admins_alone_and_the_log_knows(port, database):
+    reviewer, admin = (Client(port).log_in(name, PASSWORD) for name in ("bo", "ada"))
+    reviewer("GET", "/export/corrected.csv", code=403)
+    assert "/export/" not in (reviewer("GET", "/progress"), reviewer.text)[1]
+    admin("GET", "/progress")
+    assert "/export/corrected.csv" in admin.text
+    admin("GET", "/export/corrected.csv?only_verdicts=true")
+    assert admin.headers["Content-Disposition"] == 'attachment; filename="corrected.csv"'
+    assert admin.text.splitlines()[0] == '"id","pet","given_pet"'
+    assert len(admin.text.splitlines()) > 40
+    for name in ("config.yaml", "..%2fconfig.yaml"):
+        admin("GET", f"/export/{name}", code=(404, 422))
+    newest = events(database)[0]
+    assert (newest.who, newest.what, newest.detail["only_verdicts"]) == ("ada", "export", True)
+
+
 def people_of(database):
     from labelwise.review.schema import verdict
 

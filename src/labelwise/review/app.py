@@ -14,7 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 import labelwise
-from labelwise.review import api, doors, items, pages
+from labelwise.review import api, doors, downloads, items, pages
 from labelwise.review.content import CONTENT, Contents
 from labelwise.review.context import Review
 from labelwise.review.database import Database
@@ -50,6 +50,7 @@ def create_app(
     app.include_router(doors.router)
     app.include_router(pages.router)
     app.include_router(items.router)
+    app.include_router(downloads.router)
     app.include_router(api.router)
     app.mount("/static", StaticFiles(packages=[("labelwise.review", "static")]), name="static")
     app.add_exception_handler(HTTPException, _refused)

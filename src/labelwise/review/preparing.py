@@ -1,6 +1,6 @@
 """What a review needs beside its database: the items themselves, read once from their source and kept to be looked at.
 
-This runs in a process of its own, as it loads what the server does without (scikit-learn), and holds the whole source.
+The server runs this in a process of its own.
 """
 
 import io
