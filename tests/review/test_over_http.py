@@ -8,10 +8,10 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 import pytest
-from tests.review.samples import make_run
 from tests.review.served import Client, serve
 
 from labelwise.audit import run_audit
+from labelwise.bench.mock_runs import make_run
 from labelwise.labels import read
 from labelwise.review import people
 from labelwise.review.app import create_app

@@ -6,14 +6,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 from PIL import Image
 from tests.review.served import serve
-from tests.review.serving import Server, audit_digits, serving
+from tests.review.serving import ask, audit_digits
 
+from labelwise.bench.review_server import serving
 from labelwise.review.app import create_app
 from labelwise.review.database import Database, open_database
 from labelwise.review.deciding import answered, require
@@ -47,14 +49,14 @@ def truth(digits: tuple[Path, dict[int, str]]) -> dict[int, str]:
 
 
 @pytest.fixture
-def server(run: Path) -> Iterator[Server]:
+def server(run: Path) -> Iterator[Any]:
     """A server in this process, as starting one of its own takes seconds."""
     with open_database(run) as database, here(run, database) as started:
         yield started
 
 
 @pytest.fixture
-def careful_server(run: Path) -> Iterator[Server]:
+def careful_server(run: Path) -> Iterator[Any]:
     """A server where two people must agree."""
     with open_database(run) as database:
         require(database, 2)
@@ -63,9 +65,9 @@ def careful_server(run: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def here(run: Path, database: Database) -> Iterator[Server]:
+def here(run: Path, database: Database) -> Iterator[Any]:
     running = serve(create_app(run, database))
-    yield Server(f"http://127.0.0.1:{running.port}")
+    yield SimpleNamespace(address=f"http://127.0.0.1:{running.port}")
     running.stop()
 
 
@@ -136,7 +138,7 @@ def press(page: Any, *keys: str) -> None:
 
 
 @pytest.fixture
-def real_server(run: Path) -> Iterator[Server]:
+def real_server(run: Path) -> Iterator[Any]:
     """`labelwise review` as people run it."""
     with serving(run) as started:
         yield started
@@ -148,7 +150,7 @@ def test_thirty_findings_are_reviewed_by_keyboard_alone(real_server, visit, run,
     picture(page, "review")
     said: dict[int, tuple[int, str, str | None, str | None]] = {}
     while len(said) < 30:
-        asked = server.ask(f"/api/questions/{number(page)}")
+        asked = ask(server, f"/api/questions/{number(page)}")
         assert asked["id"] not in said
         right = truth[asked["item_id"]]
         if asked["task"] == "holes":
@@ -190,7 +192,7 @@ def test_a_verdict_is_undone_to_any_depth_and_given_again(server, visit, run):
         assert number(page) == expected
     page.keyboard.press("z")
     page.get_by_text("There is nothing left to take back.").wait_for()
-    assert server.ask("/api/counts")["states"]["decided"] == 0
+    assert ask(server, "/api/counts")["states"]["decided"] == 0
     assert number(page) == seen[0]
     with open_database(run, create=False) as database:
         assert [each.action for each in history(database, seen[0])] == ["keep", "undo"]
@@ -249,7 +251,7 @@ def test_a_selected_grid_gets_one_verdict_and_gives_it_back(server, visit, pictu
     page.get_by_label("Kind").select_option("label")
     page.locator(".pairs a").first.click()
     page.wait_for_load_state()
-    before = server.ask("/api/counts")["states"]["open"]
+    before = ask(server, "/api/counts")["states"]["open"]
     boxes = page.locator(".thumb input")
     assert boxes.count() >= 3
     page.keyboard.press("ArrowRight")
@@ -259,10 +261,10 @@ def test_a_selected_grid_gets_one_verdict_and_gives_it_back(server, visit, pictu
     picture(page, "review-grid")
     page.keyboard.press("t")
     page.get_by_text("(3 items)").wait_for()
-    assert server.ask("/api/counts")["states"] == {"open": before - 3, "decided": 3, "conflict": 0}
+    assert ask(server, "/api/counts")["states"] == {"open": before - 3, "decided": 3, "conflict": 0}
     page.keyboard.press("z")
     page.get_by_text("Taken back").wait_for()
-    assert server.ask("/api/counts")["states"]["open"] == before
+    assert ask(server, "/api/counts")["states"]["open"] == before
     boxes.nth(0).click()
     boxes.nth(2).click(modifiers=["Shift"])
     assert page.locator("#chosen").text_content() == "3"
@@ -294,8 +296,8 @@ def test_two_reviewers_disagree_and_the_conflict_is_settled(careful_server, visi
     assert "Clearly not <i>that</i>" in text
     ada.keyboard.press("t")
     ada.get_by_text("No conflict is left for you").wait_for()
-    assert server.ask("/api/counts")["states"]["conflict"] == 0
-    assert server.ask(f"/api/questions/{asked}")["state"] == "decided"
+    assert ask(server, "/api/counts")["states"]["conflict"] == 0
+    assert ask(server, f"/api/questions/{asked}")["state"] == "decided"
     ada.goto(f"{server.address}/progress")
     assert ada.get_by_role("row", name="Ada and Bob").count() == 1
 
@@ -317,7 +319,7 @@ def test_filters_narrow_the_queue_and_stay_in_the_address(server, visit):
     assert "task=holes" in page.url
     assert "given=1" in page.url
     for _ in range(3):
-        asked = server.ask(f"/api/questions/{number(page)}")
+        asked = ask(server, f"/api/questions/{number(page)}")
         assert (asked["task"], asked["given"]) == ("holes", "1")
         press(page, "k")
     page.reload()

@@ -37,6 +37,7 @@ def create_app(
     """
     folder, desk = RunFolder(run), Desk(database, team, reviewer)
     app = FastAPI(title="labelwise review", version=labelwise.__version__, docs_url=None, redoc_url=None)
+    pages.templates()
     app.state.review = Review(
         title=Path(str(folder.config["source"])).name,
         database=database,

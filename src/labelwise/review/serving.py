@@ -10,12 +10,14 @@ from contextlib import suppress
 from os import PathLike
 
 from labelwise.review.app import create_app
+from labelwise.review.content import is_kept
 from labelwise.review.database import open_database
 from labelwise.review.deciding import require
 from labelwise.review.filling import SAMPLE
 from labelwise.review.people import Team
 from labelwise.review.processes import alone
 from labelwise.review.security import check_host, is_loopback, tls_advice
+from labelwise.runs import RunFolder
 
 
 def serve(
@@ -42,8 +44,10 @@ def serve(
 
     check_host(host, team)
     people = None if team is None else Team(team)
-    # Apart, as it loads what the server does without (scikit-learn), and holds the whole source.
-    alone("labelwise.review.preparing", "prepare", run, database, sample=sample, seed=seed, quiet=quiet)
+    with open_database(run, database) as opened:
+        ready = "filled" in opened.settings and is_kept(RunFolder(run), opened.items())
+    if not ready:  # apart, as it loads what the server does without (scikit-learn), and holds the whole source
+        alone("labelwise.review.preparing", "prepare", run, database, sample=sample, seed=seed, quiet=quiet)
     with open_database(run, database, create=False) as opened, _listening(host, port) as listening:
         if opinions is not None:
             require(opened, opinions)
