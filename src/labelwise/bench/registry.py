@@ -69,6 +69,11 @@ _BENCHES = {
         "ostracods_protocol",
         "planted noise in digits and frog calls, found by every detector, by the protocol of Noisy Ostracods",
     ),
+    "review-load": (
+        "review_load",
+        "review_load",
+        "a review under load: 100,000 findings, 20 reviewers at once, a server that is killed; SQLite and PostgreSQL",
+    ),
     "spoken-digits": (
         "linked_tasks",
         "spoken_digits",
