@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelwise.functional import cut_box, five_crops, mix
+from labelwise.functional import cut_box, five_crops, mix, random_shift
 
 
 def test_weights_are_shares_of_the_own_example():
@@ -50,3 +50,19 @@ def test_crops_lie_in_the_corners_and_the_middle():
     assert [crop.unique().tolist() for crop in crops] == [[0.0], [3.0], [12.0], [15.0], [5.0]]
     assert torch.equal(five_crops(pictures, 1.0), pictures.expand(5, 1, 1, 4, 4))
     torch.testing.assert_close(five_crops(torch.ones(2, 3, 5, 7), 0.6), torch.ones(5, 2, 3, 5, 7))
+
+
+def test_shifted_pictures_move_by_whole_pixels_each_way_alike():
+    pictures = torch.arange(1.0, 31.0).reshape(1, 1, 5, 6).expand(2000, 2, 5, 6)
+    moved = random_shift(pictures, 0.4, torch.Generator().manual_seed(0))
+    assert torch.equal(random_shift(pictures, 0.0), pictures)
+    middle = moved[:, 0, 2, 3] - 1
+    down, across = middle // 6 - 2, middle % 6 - 3
+    for ways in (down, across):
+        counts = torch.bincount((ways + 2).long(), minlength=5)
+        assert len(counts) == 5
+        assert (counts - 400).abs().max() < 90
+    one = moved[(down == 1) & (across == -2)][0]
+    expected = torch.zeros(2, 5, 6)
+    expected[:, :4, 2:] = pictures[0, :, 1:, :4]
+    assert torch.equal(one, expected)

@@ -12,7 +12,7 @@ from labelwise.functional._gating import (
     smooth_step,
     top_k_softmax,
 )
-from labelwise.functional._mixing import cut_box, five_crops, mix
+from labelwise.functional._mixing import cut_box, five_crops, mix, random_shift
 from labelwise.functional._permutation import nearest_permutation, sinkhorn
 from labelwise.functional._pooling import box_weights, roi_mean, span_mean, span_weights
 from labelwise.functional._small_losses import clean_probability, forget_rate, small_losses
@@ -47,6 +47,7 @@ __all__ = [
     "negative_entropy",
     "parts_loss",
     "prior_divergence",
+    "random_shift",
     "reach_penalty",
     "reweighted_loss",
     "roi_mean",

@@ -49,5 +49,25 @@ def five_crops(pictures: Tensor, share: float) -> Tensor:
     return torch.stack([F.interpolate(crop, (height, width), mode="bilinear", align_corners=False) for crop in crops])
 
 
+def random_shift(pictures: Tensor, share: float, generator: torch.Generator | None = None) -> Tensor:
+    """Move each picture by up to a share of its sides, each way as likely as any; what comes in is zero.
+
+    Args:
+        pictures: `[batch, channels, height, width]`.
+        share: of the height and of the width, in [0, 1]; whole pixels, rounded.
+        generator: default torch's global random numbers.
+    """
+    moved = pictures
+    for axis, side in ((2, pictures.shape[2]), (3, pictures.shape[3])):
+        most = round(share * side)
+        way = torch.randint(-most, most + 1, (len(pictures), 1), generator=generator).to(pictures.device)
+        source = torch.arange(side, device=pictures.device) + way
+        inside = (source >= 0) & (source < side)
+        shape = [-1, 1, side, 1] if axis == 2 else [-1, 1, 1, side]
+        index = source.clamp(0, side - 1).reshape(shape).expand_as(moved)
+        moved = moved.gather(axis, index) * inside.reshape(shape)
+    return moved
+
+
 def _clipped(middle: int, side: int, length: int) -> slice:
     return slice(max(0, middle - side // 2), min(length, middle + side // 2))

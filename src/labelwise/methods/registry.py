@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 _NOISY = "labelwise.methods.noisy"
 _METHODS = {
     "backward-correction": (f"{_NOISY}.backward_correction", "BackwardCorrection"),
+    "co-teaching": (f"{_NOISY}.co_teaching", "CoTeaching"),
+    "co-teaching-plus": (f"{_NOISY}.co_teaching_plus", "CoTeachingPlus"),
     "confident-learning": (f"{_NOISY}.confident_learning", "ConfidentLearning"),
     "cross-entropy": (f"{_NOISY}.cross_entropy", "CrossEntropy"),
+    "divide-mix": (f"{_NOISY}.divide_mix", "DivideMix"),
     "dselect-k": ("labelwise.methods.dselect_k", "DSelectKMethod"),
     "dynamic-loss": (f"{_NOISY}.dynamic_loss", "DynamicLoss"),
     "forward-correction": (f"{_NOISY}.forward_correction", "ForwardCorrection"),

@@ -74,7 +74,7 @@ class NoisyMethod(Method):
         self.examples = Examples()
         self.given: dict[str, Tensor] = {}  # the training labels by row number, int64 [rows], -1 where there is none
         self.memory: dict[str, Any] = {}  # what else a checkpoint should hold: tensors, numbers, lists, dicts
-        self._frequencies: dict[str, Tensor] = {}
+        self.frequencies: dict[str, Tensor] = {}  # shares of the classes among the training labels, [classes]
         self._pending: dict[str, list[TaskBatch]] = {}
 
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
@@ -110,7 +110,7 @@ class NoisyMethod(Method):
             self._note_pending()
 
     def note_selected(self, part: TaskBatch, selected: Tensor) -> None:
-        """Note which labels, bool [batch], are learned from."""
+        """Note which labels, bool [batch], or with what share in [0, 1] they are learned from."""
         values = selected.float().masked_fill(part.labels < 0, torch.nan)
         self.examples.note(part.task, part.index, selected=values)
 
@@ -129,8 +129,8 @@ class NoisyMethod(Method):
         weights = (part.labels >= 0).to(losses.dtype)
         if chosen is not None:
             weights = weights * chosen
-        if self.balance == "weights" and self._frequencies:
-            weights = weights / self._frequencies[part.task][part.labels.clamp(min=0)]
+        if self.balance == "weights" and self.frequencies:
+            weights = weights / self.frequencies[part.task][part.labels.clamp(min=0)]
         return (weights * losses).sum() / weights.sum().clamp(min=torch.finfo(losses.dtype).tiny)
 
     def over_training_rows(self, ask: Callable[[Batch], dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -168,7 +168,7 @@ class NoisyMethod(Method):
             self.given[task.name] = labels
             # A class without a row has one here, so that nothing is infinite.
             counts = torch.bincount(labels[labels >= 0], minlength=len(task.classes)).clamp(min=1)
-            self._frequencies[task.name] = (counts / counts.sum()).to(self.device)
+            self.frequencies[task.name] = (counts / counts.sum()).to(self.device)
         self.examples.start(rows)
 
     def on_train_epoch_end(self) -> None:
@@ -189,8 +189,8 @@ class NoisyMethod(Method):
         self.memory = checkpoint["memory"]
 
     def _adjusted(self, task: str, logits: Tensor) -> Tensor:
-        if self.balance == "logit-adjustment" and self._frequencies:
-            return logits + self._frequencies[task].log()
+        if self.balance == "logit-adjustment" and self.frequencies:
+            return logits + self.frequencies[task].log()
         return logits
 
 
