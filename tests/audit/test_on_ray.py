@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.audit.samples import sample
+
+from labelwise.audit.on_ray import ray_cluster
 
 CLUSTER = """
 import sys
@@ -69,12 +72,12 @@ with on_engine("ray"):
 
 AUDIT = """
 import sys, time
+import numpy as np
 import labelwise
-from labelwise.audit import blocks, default_models
-from labelwise.audit.ensemble import Flat
+from labelwise.audit import blocks
 from labelwise.labels import Task, bundled
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 
 FITS = sys.argv[3]
 
@@ -86,11 +89,12 @@ class Counted(LogisticRegression):  # writes down every fit, and takes its time
         return super().fit(X, y)
 
 blocks._FAR = 1_000  # so that a small array makes many parts
-table = bundled("digits").select(range(300))
+table = bundled("digits").select(range(200))
 table = table.with_tasks([Task("digit", "single", table.task("digit").classes)])
-boosting = default_models()["gradient boosting"]  # the one that runs threads of its own
-models = {"counted": make_pipeline(Flat(16, 0), Counted()), "boosting": boosting}
-labelwise.audit(table, run=sys.argv[1], models=models, folds=6, jobs=1, engine=sys.argv[2], quiet=True)
+pixels = np.stack(table.data[table.media[0]].combine_chunks().to_numpy_ndarray()).reshape(200, -1) / 16
+boosting = HistGradientBoostingClassifier(max_iter=3, random_state=0)  # it runs threads of its own
+labelwise.audit(table, run=sys.argv[1], models={"counted": Counted(), "boosting": boosting}, embeddings=pixels,
+                folds=6, jobs=1, engine=sys.argv[2], quiet=True)
 """
 
 
@@ -107,7 +111,7 @@ def environment(folder: Path) -> dict[str, str]:
     (folder / "home").mkdir()
     places = {"RAY_TMPDIR": str(folder), "HOME": str(folder / "home"), "LABELWISE_CACHE": str(folder / "cache")}
     kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    return kept | places | {"RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
+    return kept | places | {"RAY_AUTH_MODE": "disabled", "RAY_TASK_MAX_RETRIES": "1", "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -156,11 +160,23 @@ def test_an_audit_that_was_killed_goes_on_and_finds_what_one_process_finds(tmp_p
         assert (there / name).read_bytes() == (tmp_path / "local" / name).read_bytes(), name
 
 
+def test_an_address_where_no_one_answers_is_told_at_once(monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(ConnectionError, match=rf"no Ray cluster answers at {address} .*RAY_ADDRESS"), ray_cluster():
+            pass
+
+
 @pytest.mark.slow
 def test_without_a_cluster_one_is_started_without_noise_and_stopped(tmp_path, folder, environment):
     own = environment | {"RAY_TMPDIR": str(folder / "own")}
     del own["RAY_AUTH_MODE"]
-    words = ["audit", "iris", "--folds", "2", "--engine", "ray", "--quiet", "--out", str(tmp_path / "run")]
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(3), 150)
+    np.save(tmp_path / "given.npy", probabilities)
+    words = ["audit", "iris", "--probabilities", str(tmp_path / "given.npy")]
+    words += ["--engine", "ray", "--quiet", "--out", str(tmp_path / "run")]
     command = [sys.executable, "-m", "labelwise", *words]
     done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

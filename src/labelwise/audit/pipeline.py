@@ -170,6 +170,7 @@ def run_audit(
             means[name] = verdict.probability
             found.extend(label_findings(table.task(name), labels, verdict))
             measured[name] = label_metrics(labels, verdict)
+            notes.extend(_if_alone(name, len(predicted)))
             notes.extend(_if_weak(name, measured[name]["accuracy_out_of_sample"]))
         found.extend(taxonomy_findings(table, means))
         if not labels_only:
@@ -181,7 +182,9 @@ def run_audit(
 
     frame = findings.as_frame(found)
     write_items(folder / "items.parquet", table, _worst_in_turn(frame))
-    if features is not None:
+    if features is not None and len(table) > MOST_ROWS:
+        notes.append(f"Which rows the flagged ones are like was not looked for: that is done up to {MOST_ROWS:,} rows.")
+    elif features is not None:
         readable = np.ones(len(table), bool)
         readable[list(table.unreadable)] = False
         write_neighbours(folder / "neighbours.parquet", features, frame["example"].unique(), readable)
@@ -292,6 +295,16 @@ def _without(table: LabelTable, unreadable: Mapping[int, str]) -> LabelTable:
             labels[rows] = -1
             table = table.with_labels(task.name, labels)
     return replace(table, unreadable=dict(unreadable))
+
+
+def _if_alone(task: str, models: int) -> list[str]:
+    """What to know of findings by one model."""
+    if models > 1:
+        return []
+    return [
+        f"One model alone judged the labels of {task!r}, so no vote of several was counted: its wrong labels are those "
+        "of confident learning."
+    ]
 
 
 def _if_weak(task: str, accuracy: float) -> list[str]:

@@ -54,6 +54,17 @@ def cross_fit_facts(folder: Path, classes: dict[str, list[str]], seed: int = 0) 
     return {"tasks": tasks, "not_shown": not_shown}
 
 
+def destabilised_facts(path: Path) -> dict[str, Any] | None:
+    """What `labelwise compare-models` found, by task, see `audit.compare_models`; None if it was not asked."""
+    if not path.is_file():
+        return None
+    facts = read_json(path)
+    parts = {"rows", "corrected", "pruned", "share", "models", "curves", "crossings"}
+    if not isinstance(facts, dict) or not all(isinstance(each, dict) and parts <= set(each) for each in facts.values()):
+        raise ValueError(f"{path.name} should hold, for each task, {', '.join(sorted(parts))}")
+    return facts
+
+
 def _out_of_fold(path: Path, codes: np.ndarray, classes: list[str], seed: int) -> dict[str, Any]:
     # Memory-mapped: the probabilities of several models and many classes may be larger than memory.
     probabilities = np.load(path, mmap_mode="r", allow_pickle=False)
