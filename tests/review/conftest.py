@@ -13,8 +13,17 @@ from pathlib import Path
 import pytest
 from tests.review.samples import make_run
 
+from labelwise.review import people
 from labelwise.review.database import Database, open_database
 from labelwise.review.filling import fill
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """Hashes that take no time; they name their own cost, so that all else is as ever."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(people, "_N", 2)
+        yield
 
 
 @pytest.fixture
@@ -76,7 +85,7 @@ def server() -> Iterator[str]:
             _wait_for(f"{address}/postgres", process, folder / "log")
             yield address
         finally:
-            process.send_signal(signal.SIGINT)  # a fast shutdown, which does not wait for clients
+            process.send_signal(signal.SIGQUIT)  # at once, without writing down what is thrown away
             process.wait(60)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

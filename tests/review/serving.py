@@ -23,16 +23,16 @@ from labelwise.labels import plant, read
 
 
 def audit_digits(folder: Path) -> tuple[Path, dict[int, str]]:
-    """Audit 700 scanned digits of which every twelfth is mislabelled; gives the run, and the true digit of each row."""
-    clean = read("digits").select(np.arange(700))
+    """Audit 500 scanned digits of which every twelfth is mislabelled; gives the run, and the true digit of each row."""
+    clean = read("digits").select(np.arange(500))
     noisy, _ = plant(clean, "digit", {"symmetric": 0.05, "pair": 0.03}, seed=1)
     pixels = clean.data[clean.media[0]].combine_chunks().to_numpy_ndarray()
     columns = {
-        "scan": [f"scan-{row:03d}" for row in range(700)],
+        "scan": [f"scan-{row:03d}" for row in range(500)],
         "picture": pa.array([_png(each) for each in pixels], pa.binary()),
         "digit": noisy.data["digit"],
         "holes": noisy.data["holes"],
-        "writer": [f"writer {row % 43}" for row in range(700)],
+        "writer": [f"writer {row % 43}" for row in range(500)],
     }
     source = folder / "digits.parquet"
     pq.write_table(pa.table(columns), source)
@@ -53,10 +53,10 @@ def _flat(pictures: np.ndarray) -> np.ndarray:
 
 
 class Server(NamedTuple):
-    """A running `labelwise review`: where it is, and its process."""
+    """A running review: where it is, and its process if it has one of its own."""
 
     address: str
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | None = None
 
     def ask(self, path: str) -> object:
         """What the server answers to a GET, as JSON."""

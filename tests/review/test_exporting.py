@@ -14,11 +14,12 @@ from labelwise.audit import corrected as by_findings_alone
 from labelwise.audit.reopen import finished
 from labelwise.labels import read
 from labelwise.review.database import open_database
+from labelwise.review.deciding import require
 from labelwise.review.exporting import apply_verdicts, corrected, current_user, export, reviewed
 from labelwise.review.filling import fill
 from labelwise.review.people import events
 from labelwise.review.schema import question
-from labelwise.review.verdicts import record, require, undo
+from labelwise.review.verdicts import record, undo
 
 FOUND = [
     say(0, "animal", "label", 0.9, "cat", "dog"),

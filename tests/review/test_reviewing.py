@@ -3,14 +3,19 @@
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.review.served import serve
 from tests.review.serving import Server, audit_digits, serving
 
-from labelwise.review.database import open_database
-from labelwise.review.verdicts import decisions, history
+from labelwise.review.app import create_app
+from labelwise.review.database import Database, open_database
+from labelwise.review.deciding import answered, require
+from labelwise.review.preparing import prepare
+from labelwise.review.verdicts import history
 
 pytestmark = pytest.mark.browser
 
@@ -21,8 +26,10 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touc
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, str]]:
-    """An audited run, and the true digit of each row. Do not write to it."""
-    return audit_digits(tmp_path_factory.mktemp("digits"))
+    """An audited run, ready to be reviewed, and the true digit of each row. Do not write to it."""
+    run, truth = audit_digits(tmp_path_factory.mktemp("digits"))
+    prepare(run, quiet=True)
+    return run, truth
 
 
 @pytest.fixture
@@ -38,15 +45,25 @@ def truth(digits: tuple[Path, dict[int, str]]) -> dict[int, str]:
 
 @pytest.fixture
 def server(run: Path) -> Iterator[Server]:
-    with serving(run) as started:
+    """A server in this process, as starting one of its own takes seconds."""
+    with open_database(run) as database, here(run, database) as started:
         yield started
 
 
 @pytest.fixture
 def careful_server(run: Path) -> Iterator[Server]:
     """A server where two people must agree."""
-    with serving(run, "--opinions", "2") as started:
-        yield started
+    with open_database(run) as database:
+        require(database, 2)
+        with here(run, database) as started:
+            yield started
+
+
+@contextmanager
+def here(run: Path, database: Database) -> Iterator[Server]:
+    running = serve(create_app(run, database))
+    yield Server(f"http://127.0.0.1:{running.port}")
+    running.stop()
 
 
 @pytest.fixture
@@ -114,13 +131,21 @@ def press(page: Any, *keys: str) -> None:
         until(page, lambda: page.evaluate("document.querySelector('[name=token]')?.value") != before)  # noqa: B023
 
 
-def test_thirty_findings_are_reviewed_by_keyboard_alone(server, visit, run, truth, picture):
+@pytest.fixture
+def real_server(run: Path) -> Iterator[Server]:
+    """`labelwise review` as people run it."""
+    with serving(run) as started:
+        yield started
+
+
+def test_thirty_findings_are_reviewed_by_keyboard_alone(real_server, visit, run, truth, picture):
+    server = real_server
     page = visit(server.address)
     picture(page, "review")
-    answered: dict[int, tuple[int, str, str | None, str | None]] = {}
-    while len(answered) < 30:
+    said: dict[int, tuple[int, str, str | None, str | None]] = {}
+    while len(said) < 30:
         asked = server.ask(f"/api/questions/{number(page)}")
-        assert asked["id"] not in answered
+        assert asked["id"] not in said
         right = truth[asked["item_id"]]
         if asked["task"] == "holes":
             right = {"0": "1", "6": "1", "9": "1", "4": "1", "8": "2"}.get(right, "0")
@@ -128,17 +153,17 @@ def test_thirty_findings_are_reviewed_by_keyboard_alone(server, visit, run, trut
         key = "k" if asked["given"] == right else "t" if asked["suggested"] == right else "u"
         if key == "u" and right in likely:
             key = str(likely.index(right) + 1)
-        answered[asked["id"]] = (asked["item_id"], asked["task"], asked["given"], right if key != "u" else None)
+        said[asked["id"]] = (asked["item_id"], asked["task"], asked["given"], right if key != "u" else None)
         press(page, key)
     until(page, lambda: page.evaluate("document.querySelector('[data-state=decided]').textContent") == "30")
     with open_database(run, create=False) as database:
-        found = decisions(database)
-    assert set(found["question_id"]) == set(answered)
-    for row in found.itertuples():
-        item, task, _, right = answered[row.question_id]
-        assert (row.item_id, row.task, row.state) == (item, task, "decided")
-        assert row.classes == (() if right is None else (right,))
-    mended = sum(given != right for _, _, given, right in answered.values())
+        found = answered(database)
+    assert {row["question_id"] for row in found} == set(said)
+    for row in found:
+        item, task, _, right = said[row["question_id"]]
+        assert (row["item_id"], row["task"], row["state"]) == (item, task, "decided")
+        assert row["classes"] == (() if right is None else (right,))
+    mended = sum(given != right for _, _, given, right in said.values())
     assert mended >= 15
 
 
@@ -362,4 +387,4 @@ def test_a_dead_server_is_told_and_nothing_is_lost(run, visit, browser):
         assert number(page) == shown
         context.close()
     with open_database(run, create=False) as database:
-        assert len(decisions(database)) == 1
+        assert len(answered(database)) == 1

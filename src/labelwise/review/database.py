@@ -4,7 +4,7 @@ import hashlib
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -21,7 +21,9 @@ FILE = runs.REVIEW
 DEFAULTS = {"opinions": 1, "lease_seconds": 300}
 
 _TRIES = 5
+_PART = 500  # values that one query is given
 _Result = TypeVar("_Result")
+_Value = TypeVar("_Value")
 
 
 class TaskFacts(NamedTuple):
@@ -122,6 +124,11 @@ class Database:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def in_parts(values: Sequence[_Value]) -> Iterator[Sequence[_Value]]:
+    """The values, as many at once as one query may be given."""
+    return (values[start : start + _PART] for start in range(0, len(values), _PART))
 
 
 def new_classes(connection: sa.Connection, task: str) -> list[str]:

@@ -15,10 +15,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import labelwise
 from labelwise.review import api
 from labelwise.review.context import Reader, Review, TheReview, Wanted, Writer, told
+from labelwise.review.deciding import Verdict
 from labelwise.review.people import Person
 from labelwise.review.queue import Filter, counts, hold, next_question, page, pairs, question_by_id
 from labelwise.review.showing import SAID, item_of, show
-from labelwise.review.verdicts import LONGEST_NOTE, Verdict, undo
+from labelwise.review.verdicts import LONGEST_NOTE, undo
 from labelwise.review.words import marked
 from labelwise.wording import SIGNS, title_of
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from labelwise.review.app import create_app
 from labelwise.review.database import open_database
+from labelwise.review.deciding import require
 from labelwise.review.filling import SAMPLE
 from labelwise.review.people import Team
 from labelwise.review.security import check_host, is_loopback, tls_advice
-from labelwise.review.verdicts import rebuild
 
 
 def serve(
@@ -47,9 +47,8 @@ def serve(
     people = None if team is None else Team(team)
     _prepare(run, database, sample=sample, seed=seed, quiet=quiet)
     with open_database(run, database, create=False) as opened, _listening(host, port) as listening:
-        if opinions is not None and opinions != opened.settings["opinions"]:
-            opened.set(opinions=opinions)
-            rebuild(opened)
+        if opinions is not None:
+            require(opened, opinions)
         app = create_app(run, opened, people, reviewer=_name())
         address = f"http://{host if ':' not in host else f'[{host}]'}:{listening.getsockname()[1]}"
         if not quiet:
@@ -86,6 +85,7 @@ def _listening(host: str, port: int) -> socket.socket:
         if os.name == "posix":  # elsewhere this would let two servers share a port
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        listening.listen(2048)  # before the address is told, so that whoever is told it gets an answer
     except OSError as error:
         listening.close()
         raise OSError(f"{host}:{port} cannot be listened on ({error.strerror or error}); give another --port") from None
