@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from labelwise.audit import cross_fit, default_models
 from labelwise.bench.harness import compare, kept, versions
 from labelwise.bench.noisy_data import Problem, Setting, settings
 from labelwise.bench.ranks import compare_ranks
+from labelwise.bench.recommending import EARLY, REFERENCE, leave_one_out, looks_of_arrays
 from labelwise.bench.tuning import SPACES, tune
-from labelwise.labels import Task
+from labelwise.labels import LabelTable, Task
 from labelwise.methods import Method, Plan, get, train
 from labelwise.methods.training import answers, seeded
 from labelwise.metrics import classification_scores
@@ -26,8 +28,6 @@ from labelwise.models import backbone_for
 from labelwise.progress import progress
 from labelwise.runs import RunFolder
 
-REFERENCE = "cross-entropy"
-EARLY = "cross-entropy, stopped early"
 MEASURES = {
     "accuracy": "accuracy",
     "macro_precision": "macro precision",
@@ -81,9 +81,11 @@ def run(
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     options: dict[str, dict[str, Any]] = {}
     facts: dict[str, Any] = {}
+    looks: dict[str, dict[str, float]] = {}
     with progress("noisy", len(chosen) * len(methods) * (trials + len(seeds)), quiet) as advance:
         for setting in chosen:
             facts[setting.name] = kept(file(setting.name, "data"), partial(_facts, setting, seeds))
+            looks[setting.name] = kept(file(setting.name, "looks"), partial(_looks, setting, seeds[0]))
             options[setting.name], found[setting.name] = {}, {}
             for name in methods:
                 usual = fixed.get(name, {})
@@ -96,13 +98,17 @@ def run(
                     fit = partial(_fit, setting, name, {**usual, **best}, seed)
                     found[setting.name][name].append(kept(file(setting.name, name, seed), fit))
                     advance()
-    return _result(found, options, facts, seeds, trials, about)
+    return _result(found, options, facts, looks, seeds, trials, about)
 
 
 def build(problem: Problem, method: str, options: Mapping[str, Any], plan: Plan) -> Method:
     """A method for a problem; its first weights are drawn from torch's global random numbers."""
-    task = Task(_TASK, classes=tuple(str(k) for k in range(problem.classes)))
-    return get(_known(method))(backbone_for(problem.inputs.shape[1:], plan.width, plan.dropout), [task], **options)
+    backbone = backbone_for(problem.inputs.shape[1:], plan.width, plan.dropout)
+    return get(_known(method))(backbone, [_task(problem)], **options)
+
+
+def _task(problem: Problem) -> Task:
+    return Task(_TASK, classes=tuple(str(k) for k in range(problem.classes)))
 
 
 def fitted(problem: Problem, method: str, options: Mapping[str, Any], plan: Plan, seed: int) -> Method:
@@ -177,10 +183,22 @@ def _facts(setting: Setting, seeds: range) -> dict[str, Any]:
     }
 
 
+def _looks(setting: Setting, seed: int) -> dict[str, float]:
+    """How the data of a seed look to an audit: logistic regression out of sample on the rows that are learned from."""
+    problem = setting.draw(seed)
+    rows = np.concatenate([problem.train, problem.validation])
+    given = problem.given[rows]
+    table = LabelTable.from_columns({_TASK: given}, [_task(problem)])
+    features = problem.inputs[rows].flatten(1).numpy()
+    model = default_models()["logistic regression"]
+    return looks_of_arrays(given, cross_fit(table, model, _TASK, 5, features=features, jobs=1, quiet=True))
+
+
 def _result(
     found: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]],
     options: Mapping[str, Any],
     facts: Mapping[str, Any],
+    looks: Mapping[str, Mapping[str, float]],
     seeds: range,
     trials: int,
     about: Mapping[str, Any],
@@ -223,6 +241,8 @@ def _result(
         "selected_clean": clean,
         "summary": summary,
         "ranks": ranks,
+        "looks": dict(looks),
+        "recommended": leave_one_out(looks, figures) if EARLY in methods and len(looks) > 1 else [],
         "versions": versions(),
     }
     return result | {"tables": _tables(result)}
@@ -259,7 +279,12 @@ def _tables(result: Mapping[str, Any]) -> list[dict[str, Any]]:
             "rows": gains,
         },
     )
-    return [_data_table(result["data"]["facts"]), *tables, _clean_table(result["selected_clean"], names)]
+    return [
+        _data_table(result["data"]["facts"]),
+        *tables,
+        _clean_table(result["selected_clean"], names),
+        _recommended_table(result["recommended"]),
+    ]
 
 
 def _rank_table(result: Mapping[str, Any], how: str) -> dict[str, Any]:
@@ -299,6 +324,16 @@ def _clean_table(clean: Mapping[str, Mapping[str, Sequence[float]]], names: Sequ
         "title": "noisy: share of right labels among those that the last epoch learned from",
         "columns": ["method", *clean],
         "rows": rows,
+    }
+
+
+def _recommended_table(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "title": "noisy: what `labelwise recommend` would choose for each data set by the others alone, in points of "
+        "accuracy above cross-entropy that stops early, above cross-entropy with its last weights, and what the best "
+        "method would gain over the former",
+        "columns": ["data", "recommended", "gain", "over last weights", "best possible"],
+        "rows": [[each[k] for k in ("data", "method", "gain", "gain_over_last", "best")] for each in entries],
     }
 
 

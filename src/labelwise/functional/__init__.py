@@ -15,7 +15,7 @@ from labelwise.functional._gating import (
 from labelwise.functional._mixing import cut_box, five_crops, mix, random_shift
 from labelwise.functional._permutation import nearest_permutation, sinkhorn
 from labelwise.functional._pooling import box_weights, roi_mean, span_mean, span_weights
-from labelwise.functional._small_losses import clean_probability, forget_rate, small_losses
+from labelwise.functional._small_losses import clean_probability, forget_rate, small_losses, trimmed_mean
 from labelwise.functional._soft_labels import (
     log_confidence_target,
     negative_entropy,
@@ -62,5 +62,6 @@ __all__ = [
     "span_weights",
     "temperature",
     "top_k_softmax",
+    "trimmed_mean",
     "virtual_step",
 ]
