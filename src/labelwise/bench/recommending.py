@@ -131,6 +131,8 @@ def recommend(run: str | os.PathLike[str], task: str | None = None) -> dict[str,
     Gives also `task`, `looks`, `why` (sentences) and `command`. Raises `ValueError` as `looks_of_run` does.
     """
     task, own = looks_of_run(run, task)
+    if not result_path("noisy").is_file():
+        raise ValueError("the comparison that recommendations go by is not kept; make it: labelwise bench noisy --save")
     result = read_json(result_path("noisy"))
     found = choose(own, result["looks"], result["figures"])
     command = f"labelwise fit {run} --method {found['method']}"
