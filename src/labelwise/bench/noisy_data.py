@@ -60,22 +60,18 @@ def settings(full: bool) -> list[Setting]:
     mnist = partial(_mnist, 10_000 if full else 2000, 28 if full else 14)
     cifar = partial(_cifar10n, 50_000 if full else 1600, 32 if full else 12)
     mnist_noise = _PLANTED if full else ("symmetric", "instance")
+    frogs = partial(_frogs, None if full else 1500)
+    groceries = partial(_groceries, None if full else 800, 48 if full else 12)
+    planted = [
+        *((f"digits, {noise}", digits, _NOISE[noise], short) for noise in _PLANTED),
+        *((f"MNIST, {noise}", mnist, _NOISE[noise], pictures if full else long) for noise in mnist_noise),
+        ("frog calls, ostracods", frogs, ostracods, short),
+        ("groceries, ostracods", groceries, ostracods, pictures),
+    ]
+    human = ("worse", "aggre", "random1") if full else ("worse", "aggre")
     return [
-        *(Setting(f"digits, {noise}", partial(_noisy, digits, _NOISE[noise]), short) for noise in _PLANTED),
-        *(
-            Setting(f"MNIST, {noise}", partial(_noisy, mnist, _NOISE[noise]), pictures if full else long)
-            for noise in mnist_noise
-        ),
-        *(
-            Setting(f"CIFAR-10N, {labels}", partial(cifar, labels), pictures)
-            for labels in (("aggre", "random1", "worse") if full else ("aggre", "worse"))
-        ),
-        Setting("frog calls, ostracods", partial(_noisy, partial(_frogs, None if full else 1500), ostracods), short),
-        Setting(
-            "groceries, ostracods",
-            partial(_noisy, partial(_groceries, None if full else 1200, 48 if full else 12), ostracods),
-            pictures,
-        ),
+        *(Setting(name, partial(_noisy, clean, noise), plan) for name, clean, noise, plan in planted),
+        *(Setting(f"CIFAR-10N, {labels}", partial(cifar, labels), pictures) for labels in human),
     ]
 
 
