@@ -43,7 +43,7 @@ from labelwise.functional._mixing import box_mask, cut_boxes, five_crops, mix, m
 from labelwise.functional._permutation import nearest_permutation, sinkhorn
 from labelwise.functional._pooling import box_weights, roi_mean, span_mean, span_weights
 from labelwise.functional._sets import difference, intersection, union
-from labelwise.functional._small_losses import clean_probability, forget_rate, small_losses
+from labelwise.functional._small_losses import clean_probability, forget_rate, small_losses, trimmed_mean
 from labelwise.functional._soft_labels import (
     log_confidence_target,
     negative_entropy,
@@ -114,6 +114,7 @@ __all__ = [
     "supremix_loss",
     "temperature",
     "top_k_softmax",
+    "trimmed_mean",
     "union",
     "virtual_step",
     "window_sums",

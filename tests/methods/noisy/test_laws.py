@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
-from tests.methods.noisy.samples import TASKS, batch, make, run
+from tests.methods.noisy.samples import TASKS, batch, make, problem, run
 from tests.methods.noisy.test_every_method import NAMES, QUICK
 
 from labelwise.functional import masked_cross_entropy, prior_divergence
@@ -125,3 +125,21 @@ def test_a_long_tail_of_noisy_pictures_leaves_every_weight_finite(name):
         history = train(method, inputs, targets, np.arange(len(rows)), np.zeros(0, np.int64), plan, quiet=True)
     assert np.isfinite([epoch["train_loss"] for epoch in history]).all()
     assert all(values.isfinite().all() for values in method.state_dict().values())
+
+
+def test_rows_that_are_not_trained_on_change_nothing_of_how_labels_are_divided():
+    inputs, targets, truth = problem()
+    learned = np.arange(140)
+    spread = torch.zeros(300, 5).index_copy(0, torch.from_numpy(2 * learned), inputs[:140])
+    there = {
+        name: torch.full((300,), -1).index_copy(0, 2 * torch.arange(140), each[:140]) for name, each in targets.items()
+    }
+    shares = []
+    for rows, features, labels in ((learned, inputs, targets), (2 * learned, spread, there)):
+        with seeded(0):
+            method = make("divide-mix", learning_rate=0.01)
+            plan = Plan(epochs=4, batch_size=32)
+            train(method, features, labels, rows, np.zeros(0, np.int64), plan, quiet=True)
+        shares.append(method._clean["a"][:, rows])
+    torch.testing.assert_close(*shares, equal_nan=True)
+    assert (shares[0][:, torch.from_numpy(truth)[:140] == targets["a"][:140]] > 0.5).float().mean() > 0.8

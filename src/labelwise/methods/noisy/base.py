@@ -1,13 +1,13 @@
 """What all methods for wrong labels share, so that a method's own file says only what is new in it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor, nn
 
-from labelwise.functional import label_margins, masked_cross_entropy
+from labelwise.functional import label_margins, masked_cross_entropy, trimmed_mean
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
 from labelwise.methods.examples import Examples
@@ -51,6 +51,8 @@ class NoisyMethod(Method):
         learning_rate: step size of AdamW, > 0.
         weight_decay: pull of weights towards zero a step, relative to the learning rate, >= 0.
     """
+
+    bench = "noisy"
 
     examples: Examples
 
@@ -192,6 +194,15 @@ class NoisyMethod(Method):
         if self.balance == "logit-adjustment" and self.frequencies:
             return logits + self.frequencies[task].log()
         return logits
+
+
+def trimmed_heldout_loss(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], forget: float) -> Tensor:
+    """Sum over tasks of the mean cross-entropy of held-out labels without the share of largest losses, a scalar."""
+    losses = [
+        trimmed_mean(masked_cross_entropy(answers, targets[name]), forget, targets[name] >= 0)
+        for name, answers in logits.items()
+    ]
+    return torch.stack(losses).sum()
 
 
 def make_heads(features: int, tasks: Sequence[Task]) -> nn.ModuleList:
