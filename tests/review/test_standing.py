@@ -1,6 +1,6 @@
 import pytest
-from tests.review.samples import make_run, say
 
+from labelwise.bench.mock_runs import make_run, say
 from labelwise.review.database import open_database
 from labelwise.review.filling import fill
 from labelwise.review.learning import Estimate, Sample

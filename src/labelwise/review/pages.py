@@ -249,12 +249,13 @@ def _page(request: Request, template: str, review: Review, person: Person, wante
 
 def _render(request: Request, template: str, status: int = 200, **facts: Any) -> HTMLResponse:
     person = getattr(request.state, "person", None)
-    shown = _environment().get_template(template).render(csrf=person.csrf if person else "", **facts)
+    shown = templates().get_template(template).render(csrf=person.csrf if person else "", **facts)
     return HTMLResponse(shown, status)
 
 
 @cache
-def _environment() -> Environment:
+def templates() -> Environment:
+    """How pages are drawn."""
     environment = Environment(
         loader=PackageLoader("labelwise.review"),
         autoescape=True,
@@ -272,6 +273,8 @@ def _environment() -> Environment:
     environment.globals.update(
         marked=marked, signs=SIGNS, title_of=title_of, said=SAID, version=labelwise.__version__, longest=LONGEST_NOTE
     )
+    for name in environment.list_templates(["j2"]):
+        environment.get_template(name)  # compiled before the first person waits for it
     return environment
 
 
