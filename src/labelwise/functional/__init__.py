@@ -1,7 +1,9 @@
 """Pure maths on tensors: no state, results per example unless a `reduction` is asked for."""
 
+from labelwise.functional._boxes import boxes_to_mask
 from labelwise.functional._calibration import temperature
 from labelwise.functional._classification import label_margins, masked_cross_entropy
+from labelwise.functional._feature_distances import gap_cosine_distance, map_cosine_distance
 from labelwise.functional._gating import (
     Reduction,
     binary_codes,
@@ -32,14 +34,17 @@ __all__ = [
     "backward_loss",
     "binary_codes",
     "box_weights",
+    "boxes_to_mask",
     "clean_probability",
     "cut_box",
     "five_crops",
     "forget_rate",
     "forward_loss",
+    "gap_cosine_distance",
     "importance_weights",
     "label_margins",
     "log_confidence_target",
+    "map_cosine_distance",
     "masked_cross_entropy",
     "mix",
     "mix_selectors",
