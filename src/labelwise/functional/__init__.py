@@ -1,5 +1,6 @@
 """Pure maths on tensors: no state, results per example unless a `reduction` is asked for."""
 
+from labelwise.functional._boxes import boxes_to_mask
 from labelwise.functional._calibration import temperature
 from labelwise.functional._classification import label_margins, masked_cross_entropy
 from labelwise.functional._contrastive import (
@@ -12,6 +13,7 @@ from labelwise.functional._contrastive import (
     supremix_loss,
 )
 from labelwise.functional._density_pairs import label_density_pairs
+from labelwise.functional._feature_distances import gap_cosine_distance, map_cosine_distance
 from labelwise.functional._gating import (
     Reduction,
     binary_codes,
@@ -62,6 +64,7 @@ __all__ = [
     "binary_codes",
     "box_mask",
     "box_weights",
+    "boxes_to_mask",
     "clean_probability",
     "contrast_saliency",
     "cut_boxes",
@@ -73,6 +76,7 @@ __all__ = [
     "forget_rate",
     "forward_loss",
     "fourier_field",
+    "gap_cosine_distance",
     "importance_weights",
     "intersection",
     "label_density_pairs",
@@ -80,6 +84,7 @@ __all__ = [
     "largest_share",
     "log_confidence_target",
     "m3_mixup_contrastive_loss",
+    "map_cosine_distance",
     "masked_cross_entropy",
     "masked_mean",
     "metrix_contrastive",

@@ -27,6 +27,7 @@ _METHODS = {
     "importance-reweighting": (f"{_NOISY}.importance_reweighting", "ImportanceReweighting"),
     "label-wave": (f"{_NOISY}.label_wave", "LabelWave"),
     "loss-clip": (f"{_NOISY}.loss_clip", "LossClip"),
+    "lupi": ("labelwise.methods.privileged.lupi", "Lupi"),
     "mixup-cutmix": (f"{_NOISY}.mixup_cutmix", "MixupCutMix"),
     "plm": (f"{_NOISY}.plm", "PartLevelLabels"),
     "sdn": (f"{_NOISY}.sdn", "NoiseClusters"),
