@@ -34,6 +34,7 @@ from labelwise.functional._masks import (
     window_sums,
 )
 from labelwise.functional._mixed_losses import (
+    DecoupledTerms,
     decoupled_mixup_loss,
     decoupled_mixup_targets,
     mixed_cross_entropy,
@@ -58,6 +59,7 @@ from labelwise.functional._transition import backward_loss, forward_loss, import
 from labelwise.functional._virtual_step import virtual_step
 
 __all__ = [
+    "DecoupledTerms",
     "Reduction",
     "attention_share",
     "backward_loss",

@@ -12,6 +12,7 @@ from labelwise.labels import Task
 from labelwise.methods.batch import Batch
 from labelwise.methods.examples import Examples
 from labelwise.methods.method import Method
+from labelwise.mixing import Mixed
 
 BALANCES = ("none", "weights", "logit-adjustment")
 _PENDING = 1 << 20  # logits of a task, about, that wait to be noted
@@ -134,6 +135,14 @@ class NoisyMethod(Method):
         if self.balance == "weights" and self.frequencies:
             weights = weights / self.frequencies[part.task][part.labels.clamp(min=0)]
         return (weights * losses).sum() / weights.sum().clamp(min=torch.finfo(losses.dtype).tiny)
+
+    def mixed_loss(self, part: TaskBatch, mixed: Mixed) -> Tensor:
+        """Mean cross-entropy of both labels of each mixture, each counting by its share; missing ones by none."""
+        both = part._replace(
+            logits=torch.cat([part.logits, part.logits]), labels=torch.cat([part.labels, part.labels[mixed.partner]])
+        )
+        shares = torch.cat([mixed.label_weight, 1 - mixed.label_weight])
+        return self.mean(both, masked_cross_entropy(both.logits, both.labels), shares)
 
     def over_training_rows(self, ask: Callable[[Batch], dict[str, Tensor]]) -> dict[str, Tensor]:
         """What `ask` gives for every training batch, in eval mode and without gradient, as CPU tensors [rows, ...].
