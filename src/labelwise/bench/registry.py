@@ -54,6 +54,11 @@ _BENCHES = {
         "label_errors",
         "label errors found in the test sets of MNIST, IMDB and 20 Newsgroups, judged by people",
     ),
+    "mixing-classes": (
+        "mixing_classes",
+        "mixing_classes",
+        "few pictures, mixed by mixup, CutMix, decoupled mixup and RankMixup: accuracy and calibration",
+    ),
     "movielens": (
         "movielens",
         "movielens",
