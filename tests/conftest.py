@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+# The workers of pytest-xdist share the cores: more threads in each only wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A test that is slow on a busy machine has not failed.
 settings.register_profile("labelwise", deadline=None)
 settings.load_profile("labelwise")

@@ -2,11 +2,14 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from labelwise.cli import main
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -19,12 +22,30 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture
-def labelwise(tmp_path: Path, environment: dict[str, str]) -> Command:
-    """Run the real command in a folder of its own."""
+def labelwise(
+    tmp_path: Path,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Command:
+    """Run the command in a folder of its own, in this process: torch need not be imported anew for each.
+
+    Real processes are in `test_interrupted`, `test_review` and `test_team`.
+    """
+    monkeypatch.chdir(tmp_path)
+    for name in ("LABELWISE_CACHE", "COLUMNS"):
+        monkeypatch.setenv(name, environment[name])
 
     def run(*words: Any, code: int = 0) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "labelwise", *map(str, words)]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+        capfd.readouterr()
+        command = ["labelwise", *map(str, words)]
+        with monkeypatch.context() as patched, warnings.catch_warnings():
+            patched.setattr(sys, "argv", command)
+            warnings.simplefilter("default")
+            try:
+                main()
+            except SystemExit as stopped:
+                done = subprocess.CompletedProcess(command, int(stopped.code or 0), *capfd.readouterr())
         assert done.returncode == code, done.stdout + done.stderr
         return done
 

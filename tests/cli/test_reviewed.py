@@ -4,8 +4,10 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
 from tests.cli.conftest import result
 
+from labelwise import audit, read
 from labelwise.review.database import open_database
 from labelwise.review.filling import fill
 from labelwise.review.schema import question
@@ -13,7 +15,7 @@ from labelwise.review.verdicts import record
 
 
 @pytest.fixture
-def run(labelwise, tmp_path):
+def run(tmp_path, monkeypatch):
     """An audit of iris with two wrong labels, of which the review says that one is right and the other a new class."""
     bunch = load_iris(as_frame=True)
     table = bunch.data.rename(columns=lambda name: name.replace(" (cm)", "").replace(" ", "_"))
@@ -21,7 +23,9 @@ def run(labelwise, tmp_path):
     table.loc[3, "species"] = "virginica"
     table.loc[140, "species"] = "setosa"
     table.to_csv(tmp_path / "irises.csv", index=False)
-    labelwise("audit", "irises.csv", "--label", "species", "--folds", 3, "--out", "run", "--quiet")
+    monkeypatch.setenv("LABELWISE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    audit(read("irises.csv", "species"), run="run", models=LogisticRegression(max_iter=300), folds=3, quiet=True)
     with open_database(tmp_path / "run") as database:
         fill(database)
         for row, action, classes in ((3, "keep", ()), (140, "new_class", ("ensata",))):
@@ -52,10 +56,4 @@ def test_fit_learns_from_verdicts_at_once(labelwise, tmp_path, run):
     assert fitted["run"].endswith("cross-entropy-verdict-2")
     labels = pd.read_parquet(tmp_path / fitted["run"] / "predictions.parquet")["species"]
     assert labels[[3, 140]].tolist() == ["virginica", "ensata"]
-
-    (run / "review.sqlite").unlink()
-    fitted = result(labelwise("fit", "run", *options))
-    assert fitted["run"].endswith("cross-entropy")
-    labels = pd.read_parquet(tmp_path / fitted["run"] / "predictions.parquet")["species"]
-    assert labels[[3, 140]].tolist() == ["setosa", "virginica"]
     assert "give the run folder" in labelwise("fit", "irises.csv", "--database", "sqlite:///x", code=2).stderr

@@ -2,16 +2,17 @@ import json
 import shutil
 
 import pytest
-from tests.review.samples import make_run, say
 
+from labelwise.bench.mock_runs import make_run, say
 from labelwise.review.database import open_database
+from labelwise.review.deciding import answered
 from labelwise.review.exporting import export
 from labelwise.review.filling import fill
 from labelwise.review.importing import import_verdicts
 from labelwise.review.people import events
 from labelwise.review.queue import Filter, page
 from labelwise.review.schema import item, question, verdict
-from labelwise.review.verdicts import answered, record, undo
+from labelwise.review.verdicts import record, undo
 
 FOUND = [
     say(0, "animal", "label", 0.9, "cat", "dog"),

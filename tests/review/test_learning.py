@@ -70,7 +70,7 @@ def test_where_nobody_has_looked_the_interval_reaches_down_and_not_up():
 def test_intervals_cover_at_their_rate_where_rows_are_decided_at_random(curve, n, decided):
     at = np.linspace(0.05, 0.95, 19)
     inside, covered = [], []
-    for seed in range(100):
+    for seed in range(50):
         score, truth, outcome = simulate(seed, curve, n, decided, False)
         course = calibrate(score, outcome, seed)
         low, high = course.chance(at)[1:]
@@ -78,13 +78,13 @@ def test_intervals_cover_at_their_rate_where_rows_are_decided_at_random(curve, n
         left = errors_left([(course, score[outcome < 0])], [], seed).flagged
         covered.append(left.low <= truth[outcome < 0].sum() <= left.high)
     assert np.mean(inside) > 0.9
-    assert np.mean(covered) > 0.88  # of 100 simulations at 95 %
+    assert np.mean(covered) > 0.88  # of 50 simulations at 95 %
 
 
 @pytest.mark.parametrize("curve", [rising, np.square, lambda score: np.full_like(score, 0.3)])
 def test_intervals_cover_at_their_rate_where_the_worst_are_decided_first(curve):
     covered = []
-    for seed in range(100):
+    for seed in range(50):
         score, truth, outcome = simulate(seed, curve, 1000, 150, True)
         left = errors_left([(calibrate(score, outcome, seed), score[outcome < 0])], [], seed).flagged
         covered.append(left.low <= truth[outcome < 0].sum() <= left.high)
@@ -104,12 +104,12 @@ def test_the_interval_covers_at_its_rate_over_courses_of_the_prior():
     prior = calibrate(np.linspace(0, 1, 200), np.full(200, -1), seed=9)
     score = np.linspace(0, 1, 200)
     covered = []
-    for at in range(300):
+    for at in range(120):
         truth = generator.random(200) < prior.draws[at][prior.cells(score)]
         outcome = np.where(generator.random(200) < 0.3, truth, -1)
         left = errors_left([(calibrate(score, outcome, at), score[outcome < 0])], [], at).flagged
         covered.append(left.low <= truth[outcome < 0].sum() <= left.high)
-    assert 0.92 < np.mean(covered) <= 0.99
+    assert 0.9 < np.mean(covered) <= 0.99
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.4])

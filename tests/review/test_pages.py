@@ -1,11 +1,12 @@
 import asyncio
 import html
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.testclient import TestClient
-from tests.review.samples import make_run
 
+from labelwise.bench.mock_runs import make_run
 from labelwise.review.app import create_app
 from labelwise.review.database import open_database
 from labelwise.review.live import Live
@@ -26,6 +27,12 @@ def database(tmp_path, url):
 @pytest.fixture
 def app(database):
     return create_app(database.run, database, reviewer="ada")
+
+
+def run_alone(coroutine):
+    """Run a coroutine in a thread of its own: a browser that was tested before leaves a loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 class Visitor(TestClient):
@@ -222,7 +229,7 @@ def test_counts_are_sent_when_they_change_and_shared_by_all(database, monkeypatc
         await events.aclose()
         return first, second
 
-    first, second = asyncio.run(listen())
+    first, second = run_alone(listen())
     assert (first.event, second.event) == ("counts", "counts")
     assert second.data["states"]["decided"] == first.data["states"]["decided"] + 1
     assert int(second.id) > int(first.id)
@@ -237,5 +244,5 @@ def test_live_counts_do_not_count_twice_for_two_listeners(database, monkeypatch)
         live = Live(database)
         return await asyncio.gather(*(live.counts(Filter()) for _ in range(20)))
 
-    assert len(set(map(repr, asyncio.run(ask_often())))) == 1
+    assert len(set(map(repr, run_alone(ask_often())))) == 1
     assert len(counted) == 1

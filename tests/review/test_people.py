@@ -24,6 +24,7 @@ from labelwise.review.people import (
 from labelwise.review.schema import session
 
 PASSWORD = "correct horse battery"
+COST = people._N, people._R, people._P  # before the tests make it small
 
 
 @pytest.fixture
@@ -47,6 +48,12 @@ def test_a_hash_knows_its_password_alone():
     assert hashed != hash_password(PASSWORD)  # salted
     assert PASSWORD not in hashed
     assert check_password("\ud800", hash_password("\ud800"))  # JSON can hold half a character
+
+
+def test_a_hash_costs_what_is_advised():
+    n, r, p = COST
+    assert 128 * n * r >= 16 * 2**20  # bytes
+    assert n * r * p >= 2**19
 
 
 NO_HASHES = [

@@ -1,9 +1,6 @@
-import time
-
-import numpy as np
 import pytest
-from tests.review.samples import make_run, say
 
+from labelwise.bench.mock_runs import make_run, say
 from labelwise.review.database import open_database
 from labelwise.review.filling import fill
 from labelwise.review.learning import Estimate, Sample
@@ -113,23 +110,6 @@ def test_it_is_learned_anew_only_when_there_is_more_to_learn(review):
     assert learned.standing() is before  # too soon to look
     assert learned.standing(patience=0).decided == 1
     assert learned.standing(patience=0) is learned.standing(patience=0)
-
-
-def test_a_hundred_thousand_findings_are_no_burden(tmp_path):
-    generator = np.random.default_rng(0)
-    animals = [CLASSES[row % 4] for row in range(100_000)]
-    found = [
-        say(row, "animal", "label", float(score), animals[row], None)
-        for row, score in enumerate(generator.random(100_000))
-        if row % 8 != 7
-    ]
-    with open_database(make_run(tmp_path / "run", rows=100_000, findings=found)) as database:
-        fill(database)
-        learned = Learned(database)
-        before = time.process_time()
-        left = learned.standing().left.flagged
-        assert time.process_time() - before < 5
-        assert left.high > 60_000
 
 
 def test_statistics_of_a_run(review, url):

@@ -16,14 +16,18 @@ if TYPE_CHECKING:
 _NOISY = "labelwise.methods.noisy"
 _METHODS = {
     "backward-correction": (f"{_NOISY}.backward_correction", "BackwardCorrection"),
+    "co-teaching": (f"{_NOISY}.co_teaching", "CoTeaching"),
+    "co-teaching-plus": (f"{_NOISY}.co_teaching_plus", "CoTeachingPlus"),
     "confident-learning": (f"{_NOISY}.confident_learning", "ConfidentLearning"),
     "cross-entropy": (f"{_NOISY}.cross_entropy", "CrossEntropy"),
+    "divide-mix": (f"{_NOISY}.divide_mix", "DivideMix"),
     "dselect-k": ("labelwise.methods.dselect_k", "DSelectKMethod"),
     "dynamic-loss": (f"{_NOISY}.dynamic_loss", "DynamicLoss"),
     "forward-correction": (f"{_NOISY}.forward_correction", "ForwardCorrection"),
     "importance-reweighting": (f"{_NOISY}.importance_reweighting", "ImportanceReweighting"),
     "label-wave": (f"{_NOISY}.label_wave", "LabelWave"),
     "loss-clip": (f"{_NOISY}.loss_clip", "LossClip"),
+    "lupi": ("labelwise.methods.privileged.lupi", "Lupi"),
     "mixup-cutmix": (f"{_NOISY}.mixup_cutmix", "MixupCutMix"),
     "plm": (f"{_NOISY}.plm", "PartLevelLabels"),
     "sdn": (f"{_NOISY}.sdn", "NoiseClusters"),

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from numpy.typing import ArrayLike
 
 from labelwise.review.database import Database
+from labelwise.review.deciding import Answer, meaning
 from labelwise.review.schema import current_verdict, question, verdict
-from labelwise.review.verdicts import Answer, meaning
 
 _PAUSE = 300  # seconds; who answers later than that was away
 

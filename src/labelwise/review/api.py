@@ -12,13 +12,14 @@ from pydantic import BaseModel, Field
 
 from labelwise.review.agreement import reviewer_statistics
 from labelwise.review.context import REFUSED, Reader, Review, TheReview, Wanted, Writer, told
+from labelwise.review.deciding import Verdict
 from labelwise.review.people import Event, Person, events, note_event
 from labelwise.review.queue import Counts, Question, counts, next_question, page, pairs, question_by_id, release
 from labelwise.review.security import admin
 from labelwise.review.showing import show
 from labelwise.review.standing import Standing
 from labelwise.review.suggestions import find_classes
-from labelwise.review.verdicts import ACTIONS, LONGEST_NAME, LONGEST_NOTE, NewVerdict, Verdict, record_many, undo
+from labelwise.review.verdicts import ACTIONS, LONGEST_NAME, LONGEST_NOTE, NewVerdict, record_many, undo
 
 MOST = 500  # questions in one bulk verdict
 

@@ -20,9 +20,9 @@ from labelwise.audit.correct import by_findings, names_label, put_labels, unread
 from labelwise.audit.reopen import check_suffix, count_changes, examples, finished, write_columns, write_corrected
 from labelwise.labels import LabelTable
 from labelwise.review.database import Database, open_database
+from labelwise.review.deciding import answered
 from labelwise.review.people import note_event
 from labelwise.review.schema import verdict
-from labelwise.review.verdicts import answered
 from labelwise.runs import ISSUES, RunFolder
 
 _DIFF = ("id", "task", "given", "corrected", "action", "who", "when", "why")

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from labelwise import runs
 from labelwise.labels.nearest import nearest
-from labelwise.review.database import Database, open_database
+from labelwise.review.database import Database, in_parts, open_database
 from labelwise.review.exporting import current_user
 from labelwise.review.filling import fill
 from labelwise.review.people import note_event
@@ -24,7 +24,6 @@ from labelwise.runs import RunFolder, free_name
 
 _ABOUT_ITEMS = ("keep", "unsure", "spoiled")
 _WITH_CLASS = ("choose", "several", "new_class")
-_CHUNK = 500
 
 
 class Imported(NamedTuple):
@@ -238,8 +237,8 @@ class _Examples:
 
 def _among(connection: sa.Connection, column: sa.Column, values: Sequence[Any]) -> set[Any]:
     found: set[Any] = set()
-    for start in range(0, len(values), _CHUNK):
-        found |= set(connection.scalars(sa.select(column).where(column.in_(values[start : start + _CHUNK]))))
+    for some in in_parts(values):
+        found |= set(connection.scalars(sa.select(column).where(column.in_(some))))
     return found
 
 
@@ -247,8 +246,7 @@ def _newest(connection: sa.Connection, question_ids: Sequence[int]) -> dict[tupl
     """When each person last said something that counts to each of these questions."""
     columns = current_verdict.c.question_id, current_verdict.c.reviewer, current_verdict.c.created_at
     found = {}
-    for start in range(0, len(question_ids), _CHUNK):
-        some = question_ids[start : start + _CHUNK]
+    for some in in_parts(question_ids):
         for row in connection.execute(sa.select(*columns).where(current_verdict.c.question_id.in_(some))):
             found[row.question_id, row.reviewer] = row.created_at
     return found

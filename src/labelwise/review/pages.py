@@ -15,10 +15,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import labelwise
 from labelwise.review import api
 from labelwise.review.context import Reader, Review, TheReview, Wanted, Writer, told
+from labelwise.review.deciding import Verdict
 from labelwise.review.people import Person
 from labelwise.review.queue import Filter, counts, hold, next_question, page, pairs, question_by_id
 from labelwise.review.showing import SAID, item_of, show
-from labelwise.review.verdicts import LONGEST_NOTE, Verdict, undo
+from labelwise.review.verdicts import LONGEST_NOTE, undo
 from labelwise.review.words import marked
 from labelwise.wording import SIGNS, title_of
 
@@ -248,12 +249,13 @@ def _page(request: Request, template: str, review: Review, person: Person, wante
 
 def _render(request: Request, template: str, status: int = 200, **facts: Any) -> HTMLResponse:
     person = getattr(request.state, "person", None)
-    shown = _environment().get_template(template).render(csrf=person.csrf if person else "", **facts)
+    shown = templates().get_template(template).render(csrf=person.csrf if person else "", **facts)
     return HTMLResponse(shown, status)
 
 
 @cache
-def _environment() -> Environment:
+def templates() -> Environment:
+    """How pages are drawn."""
     environment = Environment(
         loader=PackageLoader("labelwise.review"),
         autoescape=True,
@@ -271,6 +273,8 @@ def _environment() -> Environment:
     environment.globals.update(
         marked=marked, signs=SIGNS, title_of=title_of, said=SAID, version=labelwise.__version__, longest=LONGEST_NOTE
     )
+    for name in environment.list_templates(["j2"]):
+        environment.get_template(name)  # compiled before the first person waits for it
     return environment
 
 

@@ -1,24 +1,23 @@
 """From a run to a running server."""
 
 import getpass
-import multiprocessing
 import os
 import socket
 import sys
 import threading
 import webbrowser
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from os import PathLike
-from typing import Any
 
 from labelwise.review.app import create_app
+from labelwise.review.content import is_kept
 from labelwise.review.database import open_database
+from labelwise.review.deciding import require
 from labelwise.review.filling import SAMPLE
 from labelwise.review.people import Team
+from labelwise.review.processes import alone
 from labelwise.review.security import check_host, is_loopback, tls_advice
-from labelwise.review.verdicts import rebuild
+from labelwise.runs import RunFolder
 
 
 def serve(
@@ -45,11 +44,13 @@ def serve(
 
     check_host(host, team)
     people = None if team is None else Team(team)
-    _prepare(run, database, sample=sample, seed=seed, quiet=quiet)
+    with open_database(run, database) as opened:
+        ready = "filled" in opened.settings and is_kept(RunFolder(run), opened.items())
+    if not ready:  # apart, as it loads what the server does without (scikit-learn), and holds the whole source
+        alone("labelwise.review.preparing", "prepare", run, database, sample=sample, seed=seed, quiet=quiet)
     with open_database(run, database, create=False) as opened, _listening(host, port) as listening:
-        if opinions is not None and opinions != opened.settings["opinions"]:
-            opened.set(opinions=opinions)
-            rebuild(opened)
+        if opinions is not None:
+            require(opened, opinions)
         app = create_app(run, opened, people, reviewer=_name())
         address = f"http://{host if ':' not in host else f'[{host}]'}:{listening.getsockname()[1]}"
         if not quiet:
@@ -63,21 +64,6 @@ def serve(
             uvicorn.Server(config).run(sockets=[listening])
 
 
-def _prepare(*arguments: Any, **settings: Any) -> None:
-    """`preparing.prepare` in a process of its own, which takes what it loaded away with it. Raises as that does."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        try:
-            pool.submit(_prepare_here, arguments, settings).result()
-        except BrokenProcessPool:
-            raise OSError("preparing the review was ended from outside (is the memory full?); start again") from None
-
-
-def _prepare_here(arguments: tuple[Any, ...], settings: dict[str, Any]) -> None:
-    from labelwise.review.preparing import prepare  # it loads scikit-learn
-
-    prepare(*arguments, **settings)
-
-
 def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol by name: asyncio sends small answers at once only where the socket says that it speaks TCP.
@@ -86,6 +72,7 @@ def _listening(host: str, port: int) -> socket.socket:
         if os.name == "posix":  # elsewhere this would let two servers share a port
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        listening.listen(2048)  # before the address is told, so that whoever is told it gets an answer
     except OSError as error:
         listening.close()
         raise OSError(f"{host}:{port} cannot be listened on ({error.strerror or error}); give another --port") from None

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from labelwise.review.database import open_other
+from labelwise.review.deciding import meaning
 from labelwise.review.people import fits_name
 from labelwise.review.schema import current_verdict, item, question
-from labelwise.review.verdicts import ACTIONS, LONGEST_NAME, LONGEST_NOTE, meaning
+from labelwise.review.verdicts import ACTIONS, LONGEST_NAME, LONGEST_NOTE
 from labelwise.runs import read_json
 
 COLUMNS = ("id", "task", "given", "corrected", "action", "who", "when", "why")

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from labelwise import runs
 from labelwise.review.agreement import PeopleStatistics, reviewer_statistics
 from labelwise.review.database import Database, open_database
+from labelwise.review.deciding import answered
 from labelwise.review.learning import (
     Advice,
     Calibration,
@@ -24,7 +25,6 @@ from labelwise.review.learning import (
     errors_left,
 )
 from labelwise.review.schema import finding, question, verdict
-from labelwise.review.verdicts import answered
 
 _PAUSE = 2.0  # seconds between two looks at the verdicts
 

@@ -52,5 +52,5 @@ class MixupCutMix(NoisyMethod):
         both = part._replace(
             logits=torch.cat([part.logits, part.logits]), labels=torch.cat([part.labels, part.labels[mixed.partner]])
         )
-        shares = torch.cat([mixed.weight, 1 - mixed.weight])
+        shares = torch.cat([mixed.label_weight, 1 - mixed.label_weight])
         return self.mean(both, masked_cross_entropy(both.logits, both.labels), shares)
