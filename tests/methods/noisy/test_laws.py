@@ -55,6 +55,28 @@ def test_margins_have_slopes_that_sum_to_zero():
     torch.testing.assert_close(margins.grad.sum(), torch.zeros((), dtype=torch.float64), atol=1e-12, rtol=0)
 
 
+def test_the_revision_learns_through_the_weights_and_the_network_only_if_asked():
+    tilted = {
+        task.name: Transition(0.7 * np.eye(n) + 0.3 / n, task.classes) for task in TASKS if (n := len(task.classes))
+    }
+    slopes = {}
+    for name, options in (
+        ("importance-reweighting", {}),
+        ("t-revision", {}),
+        ("t-revision", {"through_network": True}),
+    ):
+        torch.manual_seed(0)
+        method, sample = double(name, transitions=tilted, **options)
+        for task, transition in tilted.items():
+            method.set_transition(task, transition)
+        method.training_step(sample).backward()
+        slopes[name, bool(options)] = method.heads[0].weight.grad
+        if name == "t-revision":
+            assert all(revision.grad.abs().sum() > 0 for revision in method.revisions)
+    torch.testing.assert_close(slopes["t-revision", False], slopes["importance-reweighting", False])
+    assert (slopes["t-revision", True] - slopes["t-revision", False]).abs().max() > 1e-4
+
+
 def test_each_network_learns_from_what_the_other_chose():
     method = make("co-teaching", forget=0.5, warm_up=0.0)
     labels = torch.tensor([0, 1, 2, 3, -1, 0])

@@ -53,8 +53,6 @@ class NoisyMethod(Method):
         weight_decay: pull of weights towards zero a step, relative to the learning rate, >= 0.
     """
 
-    bench = "noisy"
-
     examples: Examples
 
     def __init__(

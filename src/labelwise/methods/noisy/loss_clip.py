@@ -23,6 +23,7 @@ class LossClip(NoisyMethod):
 
     paper = "Hu et al., Noisy Ostracods, NeurIPS 2024, arXiv 2412.02313 (there: loss clip)"
     card = "noisy-ostracods"
+    bench = "noisy"
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ class MixupCutMix(NoisyMethod):
 
     paper = "Zhang et al., mixup, ICLR 2018, arXiv 1710.09412; Yun et al., CutMix, ICCV 2019, arXiv 1905.04899"
     card = "noisy-ostracods"
+    bench = "noisy"
 
     def __init__(
         self,
