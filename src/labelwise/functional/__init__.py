@@ -1,6 +1,6 @@
 """Pure maths on tensors: no state, results per example unless a `reduction` is asked for."""
 
-from labelwise.functional._boxes import boxes_to_mask
+from labelwise.functional._boxes import boxes_to_mask, generalized_iou
 from labelwise.functional._calibration import temperature
 from labelwise.functional._classification import label_margins, masked_cross_entropy
 from labelwise.functional._feature_distances import gap_cosine_distance, map_cosine_distance
@@ -41,6 +41,7 @@ __all__ = [
     "forget_rate",
     "forward_loss",
     "gap_cosine_distance",
+    "generalized_iou",
     "importance_weights",
     "label_margins",
     "log_confidence_target",

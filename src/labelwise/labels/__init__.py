@@ -1,6 +1,7 @@
 """What a label is: tasks, tables of labels, readers, splits, planted noise."""
 
 from labelwise.labels.associations import associations
+from labelwise.labels.boxes import Boxes, check_boxes
 from labelwise.labels.data import data_path, fetch_data, known_data
 from labelwise.labels.facts import column_statistics, describe
 from labelwise.labels.nesting import contradictions, find_parents
@@ -12,11 +13,13 @@ from labelwise.labels.task import Task
 from labelwise.labels.transition import Transition
 
 __all__ = [
+    "Boxes",
     "LabelTable",
     "Task",
     "Transition",
     "associations",
     "bundled",
+    "check_boxes",
     "column_statistics",
     "contradictions",
     "data_path",
