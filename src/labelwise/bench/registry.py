@@ -54,6 +54,11 @@ _BENCHES = {
         "label_errors",
         "label errors found in the test sets of MNIST, IMDB and 20 Newsgroups, judged by people",
     ),
+    "mixing-speed": (
+        "mixing_speed",
+        "mixing_speed",
+        "time of mixup and CutMix: ours, the formulas of timm, kornia, and torch.lerp and a copy as limits",
+    ),
     "movielens": (
         "movielens",
         "movielens",
