@@ -59,6 +59,11 @@ _BENCHES = {
         "mixing_classes",
         "few pictures, mixed by mixup, CutMix, decoupled mixup and RankMixup: accuracy and calibration",
     ),
+    "mixing-speed": (
+        "mixing_speed",
+        "mixing_speed",
+        "time of mixup and CutMix: ours, the formulas of timm, kornia, and torch.lerp and a copy as limits",
+    ),
     "movielens": (
         "movielens",
         "movielens",
