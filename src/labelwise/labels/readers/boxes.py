@@ -173,7 +173,7 @@ def _yolo_classes(path: Path) -> tuple[str, ...]:
 
 def _yolo_shares(file: Path, classes: Sequence[str]) -> list[tuple[tuple[float, ...], int]]:
     """Centre and size of each box as shares of the picture, and its class."""
-    rows = []
+    rows: list[tuple[tuple[float, ...], int]] = []
     for at, line in enumerate(file.read_text(encoding="utf-8").splitlines() if file.is_file() else ()):
         if not line.strip():
             continue
