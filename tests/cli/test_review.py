@@ -7,10 +7,11 @@ import sys
 
 import httpx2
 import pytest
-from tests.review.samples import make_run
-from tests.review.serving import serving
+from tests.review.serving import ask
 from typer.testing import CliRunner
 
+from labelwise.bench.mock_runs import make_run
+from labelwise.bench.review_server import serving
 from labelwise.cli.main import app
 from labelwise.review.database import open_database
 from labelwise.review.filling import fill
@@ -51,16 +52,16 @@ def test_it_serves_until_it_is_stopped_and_goes_on_where_it_was(tmp_path):
     run = make_run(tmp_path / "run")
     for decided in (0, 1):
         with serving(run) as server:
-            assert server.ask("/api/counts")["states"]["decided"] == decided
-            name = server.ask("/api/session")["name"]
+            assert ask(server, "/api/counts")["states"]["decided"] == decided
+            name = ask(server, "/api/session")["name"]
             assert name
-            headers = {"X-CSRF-Token": server.ask("/api/session")["csrf"]}
-            number = server.ask("/api/next")["id"]
+            headers = {"X-CSRF-Token": ask(server, "/api/session")["csrf"]}
+            number = ask(server, "/api/next")["id"]
             said = {"questions": [number], "action": "keep"}
             httpx2.post(f"{server.address}/api/verdicts", json=said, headers=headers).raise_for_status()
             server.process.send_signal(signal.SIGINT)
             assert server.process.wait(30) == 0
-        assert "Traceback" not in (run / "server.txt").read_text()
+        assert "Traceback" not in run.with_name("run-server.txt").read_text()
 
 
 def test_an_older_database_is_refused_with_the_command_that_migrates_it(tmp_path):
@@ -81,7 +82,7 @@ def test_opinions_may_be_changed_later(tmp_path):
         record(database, "ada", 1, "keep")
         assert question_by_id(database, 1).state == "decided"
     with serving(run, "--opinions", "2") as server:
-        assert server.ask("/api/questions/1")["state"] == "open"
+        assert ask(server, "/api/questions/1")["state"] == "open"
 
 
 def test_importing_the_package_loads_neither_server_nor_database():

@@ -65,4 +65,4 @@ class Processes:
 
     def close(self):
         """End; nothing may have been printed."""
-        assert self.process.communicate(timeout=20) == ("", "")
+        assert self.process.communicate(timeout=60) == ("", "")

@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 from labelwise import methods
-from labelwise.audit import recorded_margins
+from labelwise.audit import recorded_margins, run_audit
 from labelwise.labels import LabelTable, Task, bundled
 from labelwise.methods import fitting
 from labelwise.metrics import classification_scores
@@ -63,6 +63,25 @@ def test_what_each_row_was_like_to_learn_is_kept_and_read_by_the_audit(tmp_path)
         recorded_margins(folder)
     with pytest.raises(ValueError, match="notes no margins of task 'coarse'"):
         recorded_margins(fast(table, tmp_path / "other", method="dselect-k"), "coarse")
+
+
+def test_an_audit_takes_up_what_training_noted(tmp_path):
+    clean = bundled("iris")
+    labels = clean.labels("species")
+    labels[[3, 70, 120]] = [2, 0, 0]
+    table = clean.with_labels("species", labels)
+    folder = methods.fit(table, "cross-entropy", tmp_path / "model", options={"epochs": 20}, quiet=True)
+    found = run_audit(table, run=tmp_path / "with", margins=folder, folds=3, jobs=1, quiet=True).findings
+    areas = recorded_margins(folder, "species")
+    said = found[found["why"].str.contains("in training another class")]
+    assert set(said["example"]) == set(np.flatnonzero(areas < 0))
+    assert len(set(said["example"]) & {3, 70, 120}) >= 2  # those that were trained on
+    without = run_audit(table, run=tmp_path / "without", folds=3, jobs=1, quiet=True).findings
+    assert set(without["example"]) <= set(found["example"])
+    with pytest.raises(ValueError, match=r"was fitted to 150 rows, and .* has 149; give the same data"):
+        run_audit(table.select(np.arange(149)), run=tmp_path / "other", margins=folder, quiet=True)
+    with pytest.raises(ValueError, match=r"was fitted to species, none of which .* has"):
+        run_audit(bundled("wine"), run=tmp_path / "other", margins=folder, quiet=True)
 
 
 def fast(table, out, **more):

@@ -4,8 +4,8 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from tests.review.samples import make_run
 
+from labelwise.bench.mock_runs import make_run
 from labelwise.review import database as databases
 from labelwise.review.database import migrate, open_database, open_other
 from labelwise.review.filling import fill

@@ -7,11 +7,11 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.review.samples import make_run, say
 
 from labelwise.audit import apply_corrections, export_corrected, findings, run_audit
 from labelwise.audit import corrected as by_findings_alone
 from labelwise.audit.reopen import finished
+from labelwise.bench.mock_runs import make_run, say
 from labelwise.labels import read
 from labelwise.review.database import open_database
 from labelwise.review.deciding import require

@@ -1,8 +1,8 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tests.review.samples import make_run, say
 
+from labelwise.bench.mock_runs import make_run, say
 from labelwise.review.database import open_database
 from labelwise.review.filling import fill
 from labelwise.review.ordering import EVERY

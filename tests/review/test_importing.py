@@ -2,8 +2,8 @@ import json
 import shutil
 
 import pytest
-from tests.review.samples import make_run, say
 
+from labelwise.bench.mock_runs import make_run, say
 from labelwise.review.database import open_database
 from labelwise.review.deciding import answered
 from labelwise.review.exporting import export

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
-from tests.review.samples import make_run
 
+from labelwise.bench.mock_runs import make_run
 from labelwise.labels.readers.files import wav_bytes
 from labelwise.review.app import create_app
 from labelwise.review.content import CONTENT, SCHEMA

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis.generation.modes import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
-from tests.review.samples import make_run
 from tests.review.served import Client, serve
 
+from labelwise.bench.mock_runs import make_run
 from labelwise.review.app import create_app
 from labelwise.review.database import open_database
 from labelwise.review.preparing import prepare

@@ -8,10 +8,10 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 import pytest
-from tests.review.samples import make_run
 from tests.review.served import Client, serve
 
 from labelwise.audit import run_audit
+from labelwise.bench.mock_runs import make_run
 from labelwise.labels import read
 from labelwise.review import people
 from labelwise.review.app import create_app
@@ -139,6 +139,22 @@ def test_roles_may_what_they_may(port, database):
     assert (logged[0]["who"], logged[0]["what"]) == ("ada", "final verdict")
     assert admin("GET", f"/api/events?limit=1&before={logged[0]['id']}") == logged[1:2]
     reviewer("GET", "/api/events", code=403)
+
+
+def test_labels_go_out_to_admins_alone_and_the_log_knows(port, database):
+    reviewer, admin = (Client(port).log_in(name, PASSWORD) for name in ("bo", "ada"))
+    reviewer("GET", "/export/corrected.csv", code=403)
+    assert "/export/" not in (reviewer("GET", "/progress"), reviewer.text)[1]
+    admin("GET", "/progress")
+    assert "/export/corrected.csv" in admin.text
+    admin("GET", "/export/corrected.csv?only_verdicts=true")
+    assert admin.headers["Content-Disposition"] == 'attachment; filename="corrected.csv"'
+    assert admin.text.splitlines()[0] == '"id","pet","given_pet"'
+    assert len(admin.text.splitlines()) > 40
+    for name in ("config.yaml", "..%2fconfig.yaml"):
+        admin("GET", f"/export/{name}", code=(404, 422))
+    newest = events(database)[0]
+    assert (newest.who, newest.what, newest.detail["only_verdicts"]) == ("ada", "export", True)
 
 
 def people_of(database):

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.testclient import TestClient
-from tests.review.samples import make_run
 
+from labelwise.bench.mock_runs import make_run
 from labelwise.review.app import create_app
 from labelwise.review.database import open_database
 from labelwise.review.live import Live

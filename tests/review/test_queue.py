@@ -3,8 +3,9 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.review.samples import CLASSES, make_run, say
 
+from labelwise.bench.mock_runs import CLASSES, make_run, say
+from labelwise.review import queue
 from labelwise.review.database import open_database
 from labelwise.review.deciding import require
 from labelwise.review.filling import fill
@@ -53,8 +54,14 @@ WANTED = st.builds(
 
 
 @settings(max_examples=60)
-@given(wanted=WANTED)
-def test_filters_pages_counts_and_pairs_are_those_of_looking_at_each(fixed, wanted):
+@given(wanted=WANTED, few=st.sampled_from([0, 500]))
+def test_filters_pages_counts_and_pairs_are_those_of_looking_at_each(fixed, wanted, few):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queue, "_FEW", few)
+        compare(fixed, wanted)
+
+
+def compare(fixed, wanted):
     rows = [row for row, search in everything(fixed) if fits(row, search, wanted)]
     assert [each.id for each in page(fixed, wanted, 0, 1000)] == [row.id for row in rows]
     assert [each.id for each in page(fixed, wanted, 3, 4)] == [row.id for row in rows[3:7]]

@@ -1,16 +1,21 @@
 """The review as people meet it: a real server, a real browser."""
 
+import io
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
+from PIL import Image
 from tests.review.served import serve
-from tests.review.serving import Server, audit_digits, serving
+from tests.review.serving import ask, audit_digits
 
+from labelwise.bench.review_server import serving
 from labelwise.review.app import create_app
 from labelwise.review.database import Database, open_database
 from labelwise.review.deciding import answered, require
@@ -44,14 +49,14 @@ def truth(digits: tuple[Path, dict[int, str]]) -> dict[int, str]:
 
 
 @pytest.fixture
-def server(run: Path) -> Iterator[Server]:
+def server(run: Path) -> Iterator[Any]:
     """A server in this process, as starting one of its own takes seconds."""
     with open_database(run) as database, here(run, database) as started:
         yield started
 
 
 @pytest.fixture
-def careful_server(run: Path) -> Iterator[Server]:
+def careful_server(run: Path) -> Iterator[Any]:
     """A server where two people must agree."""
     with open_database(run) as database:
         require(database, 2)
@@ -60,9 +65,9 @@ def careful_server(run: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def here(run: Path, database: Database) -> Iterator[Server]:
+def here(run: Path, database: Database) -> Iterator[Any]:
     running = serve(create_app(run, database))
-    yield Server(f"http://127.0.0.1:{running.port}")
+    yield SimpleNamespace(address=f"http://127.0.0.1:{running.port}")
     running.stop()
 
 
@@ -104,7 +109,8 @@ def picture(request: pytest.FixtureRequest) -> Callable[..., None]:
     def take(page: Any, name: str) -> None:
         if request.config.getoption("--screenshots"):
             page.wait_for_timeout(1200)  # counts and advice come by themselves
-            page.screenshot(path=IMAGES / f"{name}.png")
+            with Image.open(io.BytesIO(page.screenshot())) as shown:
+                shown.convert("RGB").quantize(128).save(IMAGES / f"{name}.png", optimize=True)
 
     return take
 
@@ -132,7 +138,7 @@ def press(page: Any, *keys: str) -> None:
 
 
 @pytest.fixture
-def real_server(run: Path) -> Iterator[Server]:
+def real_server(run: Path) -> Iterator[Any]:
     """`labelwise review` as people run it."""
     with serving(run) as started:
         yield started
@@ -140,11 +146,11 @@ def real_server(run: Path) -> Iterator[Server]:
 
 def test_thirty_findings_are_reviewed_by_keyboard_alone(real_server, visit, run, truth, picture):
     server = real_server
-    page = visit(server.address)
+    page = visit(server.address, "Ada")
     picture(page, "review")
     said: dict[int, tuple[int, str, str | None, str | None]] = {}
     while len(said) < 30:
-        asked = server.ask(f"/api/questions/{number(page)}")
+        asked = ask(server, f"/api/questions/{number(page)}")
         assert asked["id"] not in said
         right = truth[asked["item_id"]]
         if asked["task"] == "holes":
@@ -156,6 +162,11 @@ def test_thirty_findings_are_reviewed_by_keyboard_alone(real_server, visit, run,
         said[asked["id"]] = (asked["item_id"], asked["task"], asked["given"], right if key != "u" else None)
         press(page, key)
     until(page, lambda: page.evaluate("document.querySelector('[data-state=decided]').textContent") == "30")
+    page.goto(f"{server.address}/progress")
+    picture(page, "review-progress")
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="CSV").last.click()
+    changes = pd.read_csv(waiting.value.path(), dtype=str)
     with open_database(run, create=False) as database:
         found = answered(database)
     assert {row["question_id"] for row in found} == set(said)
@@ -165,6 +176,9 @@ def test_thirty_findings_are_reviewed_by_keyboard_alone(real_server, visit, run,
         assert row["classes"] == (() if right is None else (right,))
     mended = sum(given != right for _, _, given, right in said.values())
     assert mended >= 15
+    own = changes[changes["action"] == "label"]
+    assert set(own["who"]) == {"Ada"}
+    assert len(own) == sum(given != right is not None for _, _, given, right in said.values())
 
 
 def test_a_verdict_is_undone_to_any_depth_and_given_again(server, visit, run):
@@ -178,20 +192,19 @@ def test_a_verdict_is_undone_to_any_depth_and_given_again(server, visit, run):
         assert number(page) == expected
     page.keyboard.press("z")
     page.get_by_text("There is nothing left to take back.").wait_for()
-    assert server.ask("/api/counts")["states"]["decided"] == 0
+    assert ask(server, "/api/counts")["states"]["decided"] == 0
     assert number(page) == seen[0]
     with open_database(run, create=False) as database:
         assert [each.action for each in history(database, seen[0])] == ["keep", "undo"]
 
 
-def test_a_class_is_chosen_by_typing(server, visit, run, picture):
+def test_a_class_is_chosen_by_typing(server, visit, run):
     page = visit(f"{server.address}/?task=digit")
     first = number(page)
     page.keyboard.press("c")
     page.wait_for_selector("#options [aria-selected=true]")
     page.keyboard.type("7")
     until(page, lambda: page.evaluate("document.querySelectorAll('#options [data-name]').length") == 1)
-    picture(page, "review-choose")
     page.keyboard.press("Enter")
     until(page, lambda: number(page) != first)
     second = number(page)
@@ -238,7 +251,7 @@ def test_a_selected_grid_gets_one_verdict_and_gives_it_back(server, visit, pictu
     page.get_by_label("Kind").select_option("label")
     page.locator(".pairs a").first.click()
     page.wait_for_load_state()
-    before = server.ask("/api/counts")["states"]["open"]
+    before = ask(server, "/api/counts")["states"]["open"]
     boxes = page.locator(".thumb input")
     assert boxes.count() >= 3
     page.keyboard.press("ArrowRight")
@@ -248,10 +261,10 @@ def test_a_selected_grid_gets_one_verdict_and_gives_it_back(server, visit, pictu
     picture(page, "review-grid")
     page.keyboard.press("t")
     page.get_by_text("(3 items)").wait_for()
-    assert server.ask("/api/counts")["states"] == {"open": before - 3, "decided": 3, "conflict": 0}
+    assert ask(server, "/api/counts")["states"] == {"open": before - 3, "decided": 3, "conflict": 0}
     page.keyboard.press("z")
     page.get_by_text("Taken back").wait_for()
-    assert server.ask("/api/counts")["states"]["open"] == before
+    assert ask(server, "/api/counts")["states"]["open"] == before
     boxes.nth(0).click()
     boxes.nth(2).click(modifiers=["Shift"])
     assert page.locator("#chosen").text_content() == "3"
@@ -262,7 +275,7 @@ def test_a_selected_grid_gets_one_verdict_and_gives_it_back(server, visit, pictu
     assert page.locator("#chosen").text_content() == str(boxes.count())
 
 
-def test_two_reviewers_disagree_and_the_conflict_is_settled(careful_server, visit, picture):
+def test_two_reviewers_disagree_and_the_conflict_is_settled(careful_server, visit):
     server = careful_server
     ada, bob = visit(server.address, "Ada"), visit(server.address, "Bob")
     assert number(ada) != number(bob)  # Ada holds the first item
@@ -281,11 +294,10 @@ def test_two_reviewers_disagree_and_the_conflict_is_settled(careful_server, visi
     assert "Ada kept the label" in text
     assert "Bob took the suggestion" in text
     assert "Clearly not <i>that</i>" in text
-    picture(ada, "review-conflict")
     ada.keyboard.press("t")
     ada.get_by_text("No conflict is left for you").wait_for()
-    assert server.ask("/api/counts")["states"]["conflict"] == 0
-    assert server.ask(f"/api/questions/{asked}")["state"] == "decided"
+    assert ask(server, "/api/counts")["states"]["conflict"] == 0
+    assert ask(server, f"/api/questions/{asked}")["state"] == "decided"
     ada.goto(f"{server.address}/progress")
     assert ada.get_by_role("row", name="Ada and Bob").count() == 1
 
@@ -307,7 +319,7 @@ def test_filters_narrow_the_queue_and_stay_in_the_address(server, visit):
     assert "task=holes" in page.url
     assert "given=1" in page.url
     for _ in range(3):
-        asked = server.ask(f"/api/questions/{number(page)}")
+        asked = ask(server, f"/api/questions/{number(page)}")
         assert (asked["task"], asked["given"]) == ("holes", "1")
         press(page, "k")
     page.reload()
@@ -333,7 +345,8 @@ def test_pictures_are_enlarged_and_zoomed(server, visit):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_everything_within_its_width(server, visit, picture, scheme):
     page = visit(server.address, color_scheme=scheme, **PHONE)
-    picture(page, f"review-phone-{scheme}")
+    if scheme == "dark":
+        picture(page, "review-phone")
     for path in ("/", "/grid", "/progress", "/?state=conflict"):
         page.goto(server.address + path)
         assert page.evaluate("document.documentElement.scrollWidth") == 390
@@ -349,7 +362,7 @@ def test_a_phone_shows_everything_within_its_width(server, visit, picture, schem
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_keeps_people_with_other_senses_out(server, visit, picture, scheme):
+def test_nothing_keeps_people_with_other_senses_out(server, visit, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
     page = visit(server.address, color_scheme=scheme)
@@ -368,9 +381,6 @@ def test_nothing_keeps_people_with_other_senses_out(server, visit, picture, sche
     for path in ("/grid", "/progress", "/?state=conflict"):
         page.goto(server.address + path)
         check()
-    if scheme == "light":
-        page.goto(f"{server.address}/progress")
-        picture(page, "review-progress")
 
 
 def test_a_dead_server_is_told_and_nothing_is_lost(run, visit, browser):

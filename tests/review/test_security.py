@@ -2,9 +2,9 @@
 
 import pytest
 from fastapi import Depends, FastAPI, Request, Response
-from tests.review.samples import make_run
 from tests.review.served import Client, serve
 
+from labelwise.bench.mock_runs import make_run
 from labelwise.review.database import open_database
 from labelwise.review.filling import fill
 from labelwise.review.people import Desk, LoginRefused, Person, Team, add_member

@@ -5,8 +5,8 @@ from dataclasses import asdict
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.review.samples import make_run, say
 
+from labelwise.bench.mock_runs import make_run, say
 from labelwise.review.database import open_database
 from labelwise.review.deciding import answered, decide, meaning, rebuild, require
 from labelwise.review.filling import fill

@@ -14,7 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 import labelwise
-from labelwise.review import api, doors, items, pages
+from labelwise.review import api, doors, downloads, items, pages
 from labelwise.review.content import CONTENT, Contents
 from labelwise.review.context import Review
 from labelwise.review.database import Database
@@ -37,6 +37,7 @@ def create_app(
     """
     folder, desk = RunFolder(run), Desk(database, team, reviewer)
     app = FastAPI(title="labelwise review", version=labelwise.__version__, docs_url=None, redoc_url=None)
+    pages.templates()
     app.state.review = Review(
         title=Path(str(folder.config["source"])).name,
         database=database,
@@ -50,6 +51,7 @@ def create_app(
     app.include_router(doors.router)
     app.include_router(pages.router)
     app.include_router(items.router)
+    app.include_router(downloads.router)
     app.include_router(api.router)
     app.mount("/static", StaticFiles(packages=[("labelwise.review", "static")]), name="static")
     app.add_exception_handler(HTTPException, _refused)

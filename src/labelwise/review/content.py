@@ -4,12 +4,15 @@ import io
 import json
 import math
 import wave
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+from labelwise.runs import RunFolder, short_hash
 
 CONTENT = "content.arrow"
 
@@ -115,6 +118,17 @@ def facts_of(path: Path) -> dict[str, Any]:
             return json.loads((pa.ipc.open_file(file).schema.metadata or {}).get(b"review", b"{}"))
     except (OSError, ValueError):
         return {}
+
+
+def fingerprint(run: RunFolder, rows: Iterable[int]) -> str:
+    """What tells the contents of these examples of a run from others."""
+    return short_hash(run.config, sorted(rows))
+
+
+def is_kept(run: RunFolder, rows: Iterable[int]) -> bool:
+    """Whether the contents of just these examples were kept, all of them from their source."""
+    facts = facts_of(run / CONTENT)
+    return facts.get("fingerprint") == fingerprint(run, rows) and not facts["note"]
 
 
 def media_type(content: bytes) -> str:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, NoSuchModuleError, OperationalError
 
 from labelwise import runs
-from labelwise.review.schema import about, metadata, question, stands, verdict
+from labelwise.review.schema import about, item, metadata, question, stands, verdict
 from labelwise.runs import RunFolder
 
 FILE = runs.REVIEW
@@ -44,6 +44,8 @@ class Database:
         self.engine, self.run, self.name = engine, run, name
         self.passed: dict[Hashable, int] = {}  # positions before which the queue has nothing new, by who looks for what
         self._writer = engine.execution_options(writes=True)
+        # One query is of one point in time by itself, so that nothing is sent to begin and to end.
+        self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def read(self, work: Callable[[sa.Connection], _Result]) -> _Result:
         """Give what `work` makes of a connection that reads from one point in time."""
@@ -52,7 +54,8 @@ class Database:
 
     def rows(self, wanted: sa.Select) -> Sequence[Any]:
         """Give the rows of one query."""
-        return self.read(lambda connection: connection.execute(wanted).all())
+        with self._reader.connect() as connection:
+            return connection.execute(wanted).all()
 
     def write(self, work: Callable[[sa.Connection], _Result]) -> _Result:
         """Run `work` in one transaction, durable when this returns; again where another writer came between."""
@@ -110,6 +113,10 @@ class Database:
         known = self.tasks[task].classes
         made = self.read(lambda connection: new_classes(connection, task))
         return known + tuple(name for name in made if name not in self.class_sets[task])
+
+    def items(self) -> list[int]:
+        """The rows of the audited table that are asked about."""
+        return self.read(lambda connection: list(connection.scalars(sa.select(item.c.id))))
 
     def analyse(self) -> None:
         """Let the database look at what it holds, so that it plans queries well; after much was put in."""

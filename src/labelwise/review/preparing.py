@@ -1,6 +1,6 @@
 """What a review needs beside its database: the items themselves, read once from their source and kept to be looked at.
 
-This runs in a process of its own, as it loads what the server does without (scikit-learn), and holds the whole source.
+The server runs this in a process of its own.
 """
 
 import io
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import sqlalchemy as sa
 from PIL import Image
 
 from labelwise import runs
@@ -24,12 +23,11 @@ from labelwise.audit.reopen import examples, finished
 from labelwise.labels import LabelTable
 from labelwise.labels.nesting import parent_classes
 from labelwise.progress import progress
-from labelwise.review.content import CONTENT, SCHEMA, facts_of
+from labelwise.review.content import CONTENT, SCHEMA, fingerprint, is_kept
 from labelwise.review.database import open_database
 from labelwise.review.filling import SAMPLE, fill
-from labelwise.review.schema import item
 from labelwise.review.words import telling_words
-from labelwise.runs import RunFolder, short_hash, writing
+from labelwise.runs import RunFolder, writing
 
 SIDE = 1024  # pixels of the longer side of a picture
 THUMBNAIL = 192
@@ -50,13 +48,11 @@ def write_contents(run: str | PathLike[str], rows: Sequence[int], *, quiet: bool
     rows stays. Raises `ValueError` if the run is not finished.
     """
     folder, labels = finished(run)
+    path = folder / CONTENT
+    if is_kept(folder, rows):
+        return path
     near = _neighbours(folder, rows)
     wanted = np.unique(np.concatenate([np.asarray(rows, np.int64), *(others for others, _ in near.values())]))
-    fingerprint = short_hash(folder.config, wanted.tolist())
-    path = folder / CONTENT
-    old = facts_of(path)
-    if old.get("fingerprint") == fingerprint and not old.get("note"):
-        return path
     note, words = "", {}
     try:
         table = examples(run, quiet=quiet)
@@ -67,7 +63,7 @@ def write_contents(run: str | PathLike[str], rows: Sequence[int], *, quiet: bool
             f"its worst findings are shown ({error})."
         )
         look = _from_audit(folder)
-    facts = {"fingerprint": fingerprint, "note": note, "tree": _tree(labels), "words": words}
+    facts = {"fingerprint": fingerprint(folder, rows), "note": note, "tree": _tree(labels), "words": words}
     keys = labels.ids
     given = {task.name: _labels(folder, task.name) for task in labels.tasks}
 
@@ -219,5 +215,5 @@ def prepare(
     """
     with open_database(run, url) as database:
         fill(database, sample=sample, seed=seed)
-        rows = database.read(lambda connection: list(connection.scalars(sa.select(item.c.id))))
+        rows = database.items()
     write_contents(run, rows, quiet=quiet)

@@ -8,10 +8,11 @@ import sqlalchemy as sa
 
 from labelwise.review.database import Database
 from labelwise.review.schema import finding, item, question, stands, verdict
-from labelwise.review.verdicts import MOST_ID, history
+from labelwise.review.verdicts import MOST_ID, history_within
 
 STATES = ("open", "conflict", "decided", "all")
 _MARKS = 10_000  # places in the queue that are kept in mind
+_FEW = 500  # items that a query may list
 _AHEAD = 64  # candidates looked at together where others hold the first
 
 
@@ -132,12 +133,15 @@ def release(database: Database, reviewer: str) -> None:
 
 def question_by_id(database: Database, question_id: int) -> Question:
     """One question. Raises `LookupError` if there is none of this id."""
-    if not 0 < question_id <= MOST_ID:
+    return database.read(lambda connection: _question(_row(connection, question_id)))
+
+
+def _row(connection: sa.Connection, question_id: int) -> Any:
+    wanted = _select().where(question.c.id == question_id)
+    row = connection.execute(wanted).first() if 0 < question_id <= MOST_ID else None
+    if row is None:
         raise LookupError(f"there is no question {question_id}")
-    rows = database.rows(_select().where(question.c.id == question_id))
-    if not rows:
-        raise LookupError(f"there is no question {question_id}")
-    return _question(rows[0])
+    return row
 
 
 def details(database: Database, question_id: int) -> dict[str, Any]:
@@ -147,14 +151,15 @@ def details(database: Database, question_id: int) -> dict[str, Any]:
     `others` (the other questions of its item, in their order), `labels` (the given label of each task of the item,
     None where missing), `leased_by` and `leased_until`. Raises `LookupError` if there is no such question.
     """
-    asked = question_by_id(database, question_id)
     columns = [finding.c[name] for name in ("kind", "score", "suggested", "why")]
 
     def work(connection: sa.Connection) -> dict[str, Any]:
+        asked = _question(_row(connection, question_id))
         found = sa.select(*columns).where(finding.c.question_id == question_id).order_by(finding.c.score.desc())
         others = _select().where(question.c.item_id == asked.item_id, question.c.id != question_id)
         of = connection.execute(sa.select(item).where(item.c.id == asked.item_id)).one()
-        return {
+        return asdict(asked) | {
+            "history": history_within(connection, question_id),
             "findings": [dict(row._mapping) for row in connection.execute(found)],
             "others": [_question(row) for row in connection.execute(others.order_by(question.c.position))],
             "labels": of.labels,
@@ -162,12 +167,12 @@ def details(database: Database, question_id: int) -> dict[str, Any]:
             "leased_until": of.leased_until,
         }
 
-    return asdict(asked) | {"history": history(database, question_id)} | database.read(work)
+    return database.read(work)
 
 
 def page(database: Database, filter: Filter, offset: int = 0, limit: int = 50) -> list[Question]:
     """Questions `offset` to `offset` + `limit`, in their order, whoever holds them."""
-    ids = _of(filter, question.c.id).where(*_conditions(database, filter)).order_by(question.c.position)
+    ids = sa.select(question.c.id).where(*_conditions(database, filter)).order_by(question.c.position)
     ids = ids.offset(min(max(offset, 0), MOST_ID)).limit(min(max(limit, 0), 1000))
     wanted = _select().where(question.c.id.in_(ids)).order_by(question.c.position)
     return [_question(row) for row in database.rows(wanted)]
@@ -177,7 +182,7 @@ def pairs(database: Database, filter: Filter, limit: int = 50) -> list[tuple[str
     """(task, given, suggested) and how many questions have them, the most frequent first."""
     columns = (question.c.task, question.c.given, question.c.suggested)
     number = sa.func.count()
-    wanted = _of(filter, *columns, number).where(*_conditions(database, filter)).group_by(*columns)
+    wanted = sa.select(*columns, number).where(*_conditions(database, filter)).group_by(*columns)
     wanted = wanted.order_by(number.desc(), *columns).limit(limit)
     return [tuple(row) for row in database.rows(wanted)]
 
@@ -185,7 +190,7 @@ def pairs(database: Database, filter: Filter, limit: int = 50) -> list[tuple[str
 def counts(database: Database, filter: Filter) -> Counts:
     """How many questions there are: by state whatever the filter's, by kind and task within it."""
     columns = (question.c.state, question.c.task, question.c.kinds)
-    wanted = _of(filter, *columns, sa.func.count()).where(*_conditions(database, filter, any_state=True))
+    wanted = sa.select(*columns, sa.func.count()).where(*_conditions(database, filter, any_state=True))
     states, kinds, tasks = Counter(dict.fromkeys(STATES[:-1], 0)), Counter[str](), Counter[str]()
     for state, task, of, number in database.rows(wanted.group_by(*columns)):
         states[state] += number
@@ -193,11 +198,6 @@ def counts(database: Database, filter: Filter) -> Counts:
             tasks[task] += number
             kinds.update(dict.fromkeys(of.split(), number))
     return Counts(dict(states), dict(sorted(kinds.items())), dict(sorted(tasks.items())))
-
-
-def _of(filter: Filter, *columns: Any) -> sa.Select:
-    """These columns of questions; their items take part only where they matter, as that takes time."""
-    return sa.select(*columns).select_from(question.join(item) if filter.text else question)
 
 
 def _select() -> sa.Select:
@@ -226,8 +226,18 @@ def _conditions(database: Database, filter: Filter, any_state: bool = False) -> 
         with_it = [kinds for kinds in database.settings.get("kinds", []) if filter.kind in kinds.split()]
         conditions.append(question.c.kinds.in_(with_it))
     if filter.text:
-        conditions.append(item.c.search.contains(filter.text.lower(), autoescape=True))
+        conditions.append(_holds(database, filter.text))
     return conditions
+
+
+def _holds(database: Database, text: str) -> sa.ColumnElement[bool]:
+    """Whether the item of a question holds this text."""
+    held = item.alias()  # apart from the items that a query joins
+    holds = held.c.search.contains(text.lower(), autoescape=True)
+    few = database.rows(sa.select(held.c.id).where(holds).limit(_FEW + 1))
+    if len(few) <= _FEW:  # found in one go through the items; through the questions each is looked up by its number
+        return question.c.item_id.in_([row.id for row in few])
+    return sa.exists().where(held.c.id == question.c.item_id, holds)
 
 
 def _candidates(database: Database, reviewer: str, filter: Filter, after: int) -> sa.Select:

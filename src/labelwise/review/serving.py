@@ -1,24 +1,23 @@
 """From a run to a running server."""
 
 import getpass
-import multiprocessing
 import os
 import socket
 import sys
 import threading
 import webbrowser
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from os import PathLike
-from typing import Any
 
 from labelwise.review.app import create_app
+from labelwise.review.content import is_kept
 from labelwise.review.database import open_database
 from labelwise.review.deciding import require
 from labelwise.review.filling import SAMPLE
 from labelwise.review.people import Team
+from labelwise.review.processes import alone
 from labelwise.review.security import check_host, is_loopback, tls_advice
+from labelwise.runs import RunFolder
 
 
 def serve(
@@ -45,7 +44,10 @@ def serve(
 
     check_host(host, team)
     people = None if team is None else Team(team)
-    _prepare(run, database, sample=sample, seed=seed, quiet=quiet)
+    with open_database(run, database) as opened:
+        ready = "filled" in opened.settings and is_kept(RunFolder(run), opened.items())
+    if not ready:  # apart, as it loads what the server does without (scikit-learn), and holds the whole source
+        alone("labelwise.review.preparing", "prepare", run, database, sample=sample, seed=seed, quiet=quiet)
     with open_database(run, database, create=False) as opened, _listening(host, port) as listening:
         if opinions is not None:
             require(opened, opinions)
@@ -60,21 +62,6 @@ def serve(
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, access_log=False)
         with suppress(KeyboardInterrupt):  # which the server raises anew when it has ended well
             uvicorn.Server(config).run(sockets=[listening])
-
-
-def _prepare(*arguments: Any, **settings: Any) -> None:
-    """`preparing.prepare` in a process of its own, which takes what it loaded away with it. Raises as that does."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        try:
-            pool.submit(_prepare_here, arguments, settings).result()
-        except BrokenProcessPool:
-            raise OSError("preparing the review was ended from outside (is the memory full?); start again") from None
-
-
-def _prepare_here(arguments: tuple[Any, ...], settings: dict[str, Any]) -> None:
-    from labelwise.review.preparing import prepare  # it loads scikit-learn
-
-    prepare(*arguments, **settings)
 
 
 def _listening(host: str, port: int) -> socket.socket:

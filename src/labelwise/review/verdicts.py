@@ -123,8 +123,13 @@ def undo(database: Database, reviewer: str, *, token: str | None = None, at: flo
 
 def history(database: Database, question_id: int) -> list[Verdict]:
     """All that was ever said to a question, oldest first, undos and skips among it."""
+    return database.read(lambda connection: history_within(connection, question_id))
+
+
+def history_within(connection: sa.Connection, question_id: int) -> list[Verdict]:
+    """`history` on a connection that reads more than this."""
     wanted = sa.select(verdict).where(verdict.c.question_id == question_id).order_by(verdict.c.id)
-    return [as_verdict(row) for row in database.rows(wanted)]
+    return [as_verdict(row) for row in connection.execute(wanted)]
 
 
 def _check(each: NewVerdict, token: str) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
-from tests.methods.noisy.samples import TASKS, batch, make, run
+from tests.methods.noisy.samples import TASKS, batch, make, problem, run
 from tests.methods.noisy.test_every_method import NAMES, QUICK
 
 from labelwise.functional import masked_cross_entropy, prior_divergence
@@ -53,6 +53,28 @@ def test_margins_have_slopes_that_sum_to_zero():
     margins = torch.randn(5, dtype=torch.float64, requires_grad=True)
     masked_cross_entropy(logits + margins, labels).mean().backward()
     torch.testing.assert_close(margins.grad.sum(), torch.zeros((), dtype=torch.float64), atol=1e-12, rtol=0)
+
+
+def test_the_revision_learns_through_the_weights_and_the_network_only_if_asked():
+    tilted = {
+        task.name: Transition(0.7 * np.eye(n) + 0.3 / n, task.classes) for task in TASKS if (n := len(task.classes))
+    }
+    slopes = {}
+    for name, options in (
+        ("importance-reweighting", {}),
+        ("t-revision", {}),
+        ("t-revision", {"through_network": True}),
+    ):
+        torch.manual_seed(0)
+        method, sample = double(name, transitions=tilted, **options)
+        for task, transition in tilted.items():
+            method.set_transition(task, transition)
+        method.training_step(sample).backward()
+        slopes[name, bool(options)] = method.heads[0].weight.grad
+        if name == "t-revision":
+            assert all(revision.grad.abs().sum() > 0 for revision in method.revisions)
+    torch.testing.assert_close(slopes["t-revision", False], slopes["importance-reweighting", False])
+    assert (slopes["t-revision", True] - slopes["t-revision", False]).abs().max() > 1e-4
 
 
 def test_each_network_learns_from_what_the_other_chose():
@@ -125,3 +147,21 @@ def test_a_long_tail_of_noisy_pictures_leaves_every_weight_finite(name):
         history = train(method, inputs, targets, np.arange(len(rows)), np.zeros(0, np.int64), plan, quiet=True)
     assert np.isfinite([epoch["train_loss"] for epoch in history]).all()
     assert all(values.isfinite().all() for values in method.state_dict().values())
+
+
+def test_rows_that_are_not_trained_on_change_nothing_of_how_labels_are_divided():
+    inputs, targets, truth = problem()
+    learned = np.arange(140)
+    spread = torch.zeros(300, 5).index_copy(0, torch.from_numpy(2 * learned), inputs[:140])
+    there = {
+        name: torch.full((300,), -1).index_copy(0, 2 * torch.arange(140), each[:140]) for name, each in targets.items()
+    }
+    shares = []
+    for rows, features, labels in ((learned, inputs, targets), (2 * learned, spread, there)):
+        with seeded(0):
+            method = make("divide-mix", learning_rate=0.01)
+            plan = Plan(epochs=4, batch_size=32)
+            train(method, features, labels, rows, np.zeros(0, np.int64), plan, quiet=True)
+        shares.append(method._clean["a"][:, rows])
+    torch.testing.assert_close(*shares, equal_nan=True)
+    assert (shares[0][:, torch.from_numpy(truth)[:140] == targets["a"][:140]] > 0.5).float().mean() > 0.8

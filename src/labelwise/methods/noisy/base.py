@@ -1,17 +1,18 @@
 """What all methods for wrong labels share, so that a method's own file says only what is new in it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor, nn
 
-from labelwise.functional import label_margins, masked_cross_entropy
+from labelwise.functional import label_margins, masked_cross_entropy, trimmed_mean
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
 from labelwise.methods.examples import Examples
 from labelwise.methods.method import Method
+from labelwise.mixing import Mixed
 
 BALANCES = ("none", "weights", "logit-adjustment")
 _PENDING = 1 << 20  # logits of a task, about, that wait to be noted
@@ -133,6 +134,14 @@ class NoisyMethod(Method):
             weights = weights / self.frequencies[part.task][part.labels.clamp(min=0)]
         return (weights * losses).sum() / weights.sum().clamp(min=torch.finfo(losses.dtype).tiny)
 
+    def mixed_loss(self, part: TaskBatch, mixed: Mixed) -> Tensor:
+        """Mean cross-entropy of both labels of each mixture, each counting by its share; missing ones by none."""
+        both = part._replace(
+            logits=torch.cat([part.logits, part.logits]), labels=torch.cat([part.labels, part.labels[mixed.partner]])
+        )
+        shares = torch.cat([mixed.label_weight, 1 - mixed.label_weight])
+        return self.mean(both, masked_cross_entropy(both.logits, both.labels), shares)
+
     def over_training_rows(self, ask: Callable[[Batch], dict[str, Tensor]]) -> dict[str, Tensor]:
         """What `ask` gives for every training batch, in eval mode and without gradient, as CPU tensors [rows, ...].
 
@@ -192,6 +201,15 @@ class NoisyMethod(Method):
         if self.balance == "logit-adjustment" and self.frequencies:
             return logits + self.frequencies[task].log()
         return logits
+
+
+def trimmed_heldout_loss(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], forget: float) -> Tensor:
+    """Sum over tasks of the mean cross-entropy of held-out labels without the share of largest losses, a scalar."""
+    losses = [
+        trimmed_mean(masked_cross_entropy(answers, targets[name]), forget, targets[name] >= 0)
+        for name, answers in logits.items()
+    ]
+    return torch.stack(losses).sum()
 
 
 def make_heads(features: int, tasks: Sequence[Task]) -> nn.ModuleList:

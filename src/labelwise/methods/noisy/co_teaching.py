@@ -1,6 +1,6 @@
 """Two networks, each learning from the examples of small loss to the other one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Unpack
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from labelwise.functional import forget_rate, masked_cross_entropy, small_losses
 from labelwise.labels import Task
 from labelwise.methods.method import check_range
-from labelwise.methods.noisy.base import TaskBatch
+from labelwise.methods.noisy.base import TaskBatch, trimmed_heldout_loss
 from labelwise.methods.noisy.two import PairShared, TwoNetworks
 
 
@@ -40,6 +40,10 @@ class CoTeaching(TwoNetworks):
         check_range("warm_up", warm_up, least=0, most=1)
         self.forget = forget
         self.warm_up = warm_up
+
+    def heldout_loss(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+        """Held-out labels may be wrong as well: as large a share of them is left out."""
+        return trimmed_heldout_loss(logits, targets, self.forget)
 
     def pair_loss(self, first: TaskBatch, second: TaskBatch) -> Tensor:
         """Sum of the networks' mean cross-entropies, each over what the other one chose."""

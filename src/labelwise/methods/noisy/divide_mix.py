@@ -94,11 +94,9 @@ class DivideMix(TwoNetworks):
         """Divide the labels, once the networks have warmed up."""
         self._clean = {}
         if self.settled():
-            losses = self.over_training_rows(self._losses)
-            self._clean = {
-                task: torch.stack([clean_probability(each) for each in both.T]).to(self.device)
-                for task, both in losses.items()
-            }
+            for task, both in self.over_training_rows(self._losses).items():
+                both[self.given[task] < 0] = torch.nan  # rows that are not trained on, too
+                self._clean[task] = torch.stack([clean_probability(each) for each in both.T]).to(self.device)
 
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
         """Sum over networks and tasks of the loss of mixtures."""
@@ -158,11 +156,11 @@ class DivideMix(TwoNetworks):
         }
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses [batch, network] by task, nan where there is no label."""
+        """Losses [batch, network] by task."""
         found = {}
         both = (self.parts(batch, self.answers_of(network, batch.inputs)) for network in (0, 1))
         for pair in zip(*both, strict=True):
             self.note_both(*pair)
             losses = [masked_cross_entropy(part.logits, part.labels) for part in pair]
-            found[pair[0].task] = torch.stack(losses, 1).masked_fill(pair[0].labels[:, None] < 0, torch.nan)
+            found[pair[0].task] = torch.stack(losses, 1)
         return found

@@ -26,6 +26,7 @@ class TwoNetworks(NoisyMethod):
     """
 
     card = "noisy-ostracods"
+    bench = "noisy"
 
     def __init__(
         self,

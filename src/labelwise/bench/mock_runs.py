@@ -23,7 +23,10 @@ def make_run(path: Path, rows: int = 40, findings: Sequence[Mapping[str, Any]] |
     be an outlier.
     """
     animals = [None if row % 8 == 7 else CLASSES["animal"][row % 4] for row in range(rows)]
-    labels = {"animal": animals, "family": [FAMILY[CLASSES["animal"][row % 4]] for row in range(rows)]}
+    labels: dict[str, Sequence[str | None]] = {
+        "animal": animals,
+        "family": [FAMILY[CLASSES["animal"][row % 4]] for row in range(rows)],
+    }
     if findings is None:
         findings = usual_findings(labels)
     settings = {"source": "made up", "labels": list(labels), "group": None, "split": None, "id": None}
