@@ -123,7 +123,8 @@ def train_detector(
             detection = detector.loss(images, boxes)
         with feature_tap(oracle.detector, oracle.detector.tap) as shown, torch.no_grad():
             oracle.detector(oracle.inputs(images, boxes))
-        distance = _DISTANCES[feature](own.features, shown.features).mean()
+        pair = (detector.feature_map(each.features) for each in (own, shown))
+        distance = _DISTANCES[feature](*pair).mean()
         return (1 - alpha) * detection + alpha * distance
 
     return _train(detector, loss, scenes, plan, seed, quiet, "student")

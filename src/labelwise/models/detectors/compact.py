@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -33,8 +32,8 @@ class CompactDetector(Detector):
     Network for Real-Time Object Detection" (2020), bells of the shape of the box and the weights of edges.
     """
 
-    tap: ClassVar[str] = "deep"
-    first: ClassVar[str] = "shallow.0"
+    tap = "deep"
+    first = "shallow.0"
 
     def __init__(self, n_classes: int, in_channels: int = 3, width: int = 16):
         super().__init__()
