@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from labelwise import bench
-from labelwise.bench.gate_charts import charts
+from labelwise.bench import gate_charts, noisy_charts
 from labelwise.bench.harness import result_path
 from labelwise.runs import read_json
 
@@ -14,7 +14,8 @@ from labelwise.runs import read_json
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace lines of their own: `[measured: NAME]` by tables, `[drawn: NAME]` by a chart, `[example: FILE]` by code.
 
-    Results are those that `labelwise bench NAME --save` keeps, charts those of `gate-settings`, files in `examples/`.
+    Results are those that `labelwise bench NAME --save` keeps, charts those of `gate-settings` and
+    `noisy`, files in `examples/`.
     """
     fill = {"measured": _tables, "drawn": _figure, "example": _example}
     return re.sub(
@@ -36,7 +37,8 @@ def _shown(value: Any) -> str:
 
 
 def _figure(name: str) -> str:
-    return f"<figure>{_gate_charts()[name]}</figure>"
+    result = "noisy" if name.startswith("noisy-") else "gate-settings"
+    return f"<figure>{_charts(result)[name]}</figure>"
 
 
 def _example(name: str) -> str:
@@ -45,5 +47,6 @@ def _example(name: str) -> str:
 
 
 @cache
-def _gate_charts() -> dict[str, Any]:
-    return charts(read_json(result_path("gate-settings")))
+def _charts(result: str) -> dict[str, Any]:
+    draw = {"noisy": noisy_charts.charts, "gate-settings": gate_charts.charts}[result]
+    return draw(read_json(result_path(result)))

@@ -10,13 +10,26 @@ from pathlib import Path
 import pytest
 
 AUDIT = """
-import sys
+import signal, sys, time
+import numpy as np
 import labelwise
 from labelwise.labels import Task, bundled
+from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeClassifier
 
-table = bundled("digits").select(range(700))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background, and ignore it
+
+class Slow(LogisticRegression):
+    def fit(self, X, y):
+        time.sleep(0.1)
+        return super().fit(X, y)
+
+table = bundled("digits").select(range(300))
 table = table.with_tasks([Task("digit", "single", table.task("digit").classes)])
-labelwise.audit(table, run=sys.argv[1], folds=5, repeats=2, jobs=int(sys.argv[2]), quiet=True)
+pixels = np.stack(table.data[table.media[0]].combine_chunks().to_numpy_ndarray()).reshape(300, -1) / 16
+models = {"slow": Slow(), "tree": DecisionTreeClassifier()}
+labelwise.audit(table, run=sys.argv[1], models=models, embeddings=pixels, folds=5, repeats=3, jobs=int(sys.argv[2]),
+                quiet=True)
 """
 
 LIMITED = """
@@ -55,8 +68,8 @@ def end(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGKILL) 
     raise AssertionError("processes of the pool were left behind")
 
 
-def finish(run: Path, jobs: int = 2) -> bytes:
-    process = start(run, jobs)
+def finish(run: Path) -> bytes:
+    process = start(run, jobs=1)
     assert process.wait(timeout=300) == 0, said(run).read_text()
     assert not list(run.rglob("*.parts"))
     return (run / "issues.parquet").read_bytes()
@@ -77,7 +90,7 @@ def wait_for_parts(process: subprocess.Popen[bytes], run: Path, number: int) -> 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> bytes:
-    return finish(tmp_path_factory.mktemp("undisturbed") / "run", jobs=1)
+    return finish(tmp_path_factory.mktemp("undisturbed") / "run")
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from labelwise.audit import area_under_margin
+from labelwise.audit import Finding, area_under_margin
+from labelwise.audit.margins import with_margins
+from labelwise.labels import Task
 
 
 def test_margins_are_averaged_over_epochs():
@@ -29,3 +31,16 @@ def test_unfit_logits_are_refused():
         area_under_margin([], np.array([0]))
     with pytest.raises(ValueError, match=r"got shapes \[2\] and \[3, 2\]"):
         area_under_margin([np.zeros((3, 2))], np.array([0, 1]))
+
+
+def test_labels_that_training_contradicts_are_findings_by_the_share_of_the_other_class():
+    task, labels = Task("kind", classes=("a", "b")), np.array([0, 1, 1, -1, 0])
+    areas = np.array([-1.0, -2.0, 3.0, -4.0, np.nan])
+    first = Finding(1, "kind", "label", 0.9, "b", "a", "said")
+    found = list(with_margins([first], task, labels, areas))
+    assert found[0]._replace(why="") == first._replace(why="")
+    assert found[0].why == "said; in training another class was preferred on average (area under the margin -2.00)"
+    (more,) = found[1:]
+    assert (more.example, more.task, more.kind, more.given, more.suggested) == (0, "kind", "label", "a", None)
+    assert more.score == pytest.approx(np.e / (1 + np.e))  # of two classes whose logits are 1 apart
+    assert list(with_margins([first], task, labels, None)) == [first]

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
@@ -19,6 +19,7 @@ def made(n: int = 300, seed: int = 0, holes: float = 0.15) -> tuple[np.ndarray, 
     return numbers, codes
 
 
+@settings(max_examples=30)
 @given(seed=st.integers(0, 50), components=st.integers(1, 6))
 def test_the_objective_never_falls(seed: int, components: int):
     numbers, codes = made(80, seed)

@@ -67,7 +67,7 @@ def test_no_row_is_its_own_neighbour_even_among_equal_ones():
 @pytest.mark.usefixtures("approximate")
 def test_clusters_in_order_are_reached_and_equal_vectors_give_equal_results():
     generator = np.random.default_rng(0)
-    vectors = np.repeat(generator.standard_normal((100, 16)), 100, axis=0)
+    vectors = np.repeat(generator.standard_normal((40, 16)), 100, axis=0)
     vectors = (vectors + 0.01 * generator.standard_normal(vectors.shape)).astype(np.float32)
     found, again = nearest(vectors, quiet=True), nearest(vectors, quiet=True)
     assert recall(found, vectors, generator.choice(len(vectors), 200, replace=False)) > 0.99
@@ -87,12 +87,11 @@ def test_a_row_far_from_all_is_found_exactly():
     assert recall(found, vectors, far) == 1
 
 
-@pytest.mark.slow
 def test_beyond_the_limit_nearly_all_neighbours_are_found(monkeypatch):
     generator = np.random.default_rng(0)
-    n = 20_001
-    centres = 1.5 * generator.standard_normal((100, 12))
-    vectors = centres[generator.integers(100, size=n)] + generator.standard_normal((n, 12))
+    n = 5_001
+    centres = 1.5 * generator.standard_normal((25, 12))
+    vectors = centres[generator.integers(25, size=n)] + generator.standard_normal((n, 12))
     vectors = (vectors @ generator.standard_normal((12, 32))).astype(np.float32)
     asked = generator.choice(n, 100, replace=False)
     exact = nearest(vectors, quiet=True)

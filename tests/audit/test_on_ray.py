@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.audit.samples import sample
+
+import labelwise
+from labelwise.labels import bundled
 
 CLUSTER = """
 import sys
@@ -69,12 +73,12 @@ with on_engine("ray"):
 
 AUDIT = """
 import sys, time
+import numpy as np
 import labelwise
-from labelwise.audit import blocks, default_models
-from labelwise.audit.ensemble import Flat
+from labelwise.audit import blocks
 from labelwise.labels import Task, bundled
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 
 FITS = sys.argv[3]
 
@@ -86,11 +90,12 @@ class Counted(LogisticRegression):  # writes down every fit, and takes its time
         return super().fit(X, y)
 
 blocks._FAR = 1_000  # so that a small array makes many parts
-table = bundled("digits").select(range(300))
+table = bundled("digits").select(range(200))
 table = table.with_tasks([Task("digit", "single", table.task("digit").classes)])
-boosting = default_models()["gradient boosting"]  # the one that runs threads of its own
-models = {"counted": make_pipeline(Flat(16, 0), Counted()), "boosting": boosting}
-labelwise.audit(table, run=sys.argv[1], models=models, folds=6, jobs=1, engine=sys.argv[2], quiet=True)
+pixels = np.stack(table.data[table.media[0]].combine_chunks().to_numpy_ndarray()).reshape(200, -1) / 16
+boosting = HistGradientBoostingClassifier(max_iter=3, random_state=0)  # it runs threads of its own
+labelwise.audit(table, run=sys.argv[1], models={"counted": Counted(), "boosting": boosting}, embeddings=pixels,
+                folds=6, jobs=1, engine=sys.argv[2], quiet=True)
 """
 
 
@@ -107,7 +112,7 @@ def environment(folder: Path) -> dict[str, str]:
     (folder / "home").mkdir()
     places = {"RAY_TMPDIR": str(folder), "HOME": str(folder / "home"), "LABELWISE_CACHE": str(folder / "cache")}
     kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    return kept | places | {"RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
+    return kept | places | {"RAY_AUTH_MODE": "disabled", "RAY_TASK_MAX_RETRIES": "1", "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +143,8 @@ def test_every_pass_finds_the_same_on_two_workers(tmp_path, cluster):
 @pytest.mark.slow
 def test_an_audit_that_was_killed_goes_on_and_finds_what_one_process_finds(tmp_path, cluster, environment):
     fits, there = tmp_path / "fits", tmp_path / "ray"
-    run(AUDIT, tmp_path / "local", "local", tmp_path / "others", environment=environment)
+    here = [sys.executable, "-c", AUDIT, str(tmp_path / "local"), "local", str(tmp_path / "others")]
+    local = subprocess.Popen(here, env=environment)  # meanwhile
     process = subprocess.Popen([sys.executable, "-c", AUDIT, str(there), "ray", str(fits)], env=cluster)
     deadline = time.monotonic() + 200
     while len(list((there / "probabilities").glob("*.parts/[!.]*.npy"))) < 3:
@@ -150,17 +156,31 @@ def test_an_audit_that_was_killed_goes_on_and_finds_what_one_process_finds(tmp_p
     assert not (there / "issues.parquet").exists()
 
     run(AUDIT, there, "ray", fits, environment=cluster)
+    assert local.wait(300) == 0
     folds, workers = 6, 2
     assert fits.stat().st_size <= folds + workers  # what was under way is begun again, and nothing else
     for name in ("issues.parquet", "metrics.json", "data_issues.json", "probabilities/digit.npy"):
         assert (there / name).read_bytes() == (tmp_path / "local" / name).read_bytes(), name
 
 
+def test_an_address_where_no_one_answers_is_told_before_anything_is_made(monkeypatch, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(ConnectionError, match=rf"no Ray cluster answers at {address} .*RAY_ADDRESS"):
+            labelwise.audit(bundled("iris"), run=tmp_path / "run", engine="ray")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 def test_without_a_cluster_one_is_started_without_noise_and_stopped(tmp_path, folder, environment):
     own = environment | {"RAY_TMPDIR": str(folder / "own")}
     del own["RAY_AUTH_MODE"]
-    words = ["audit", "iris", "--folds", "2", "--engine", "ray", "--quiet", "--out", str(tmp_path / "run")]
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(3), 150)
+    np.save(tmp_path / "given.npy", probabilities)
+    words = ["audit", "iris", "--probabilities", str(tmp_path / "given.npy")]
+    words += ["--engine", "ray", "--quiet", "--out", str(tmp_path / "run")]
     command = [sys.executable, "-m", "labelwise", *words]
     done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

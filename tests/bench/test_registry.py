@@ -30,7 +30,9 @@ def test_data_that_are_not_at_hand_are_named(tmp_path, monkeypatch):
     needed = {name: name for name in ["frog-calls", "grocery", "label-errors", "spoken-digits"]} | {
         "cifar10n": "cifar10",
         "multi-mnist": "mnist",
+        "noisy": "mnist",
         "ostracods-protocol": "frog-calls",
+        "training-speed": "mnist",
         "two-tasks": "spoken-digits",
     }
     for name, data in needed.items():
@@ -81,7 +83,8 @@ def test_a_group_runs_its_comparisons_and_keeps_each(tmp_path, monkeypatch):
 
 def test_kept_results_are_complete():
     names = [name for name in registry._BENCHES if harness.result_path(name).exists()]
-    assert set(registry._BENCHES) - set(names) == {"movielens"}  # whose data must be fetched
+    # Of the first, data must be fetched; the other is being measured.
+    assert set(registry._BENCHES) - set(names) <= {"movielens", "noisy"}
     for name in names:
         result = json.loads(harness.result_path(name).read_text())
         assert result["name"] == name

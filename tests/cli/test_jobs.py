@@ -66,6 +66,20 @@ def test_an_audit_is_judged_where_the_truth_is_known(labelwise, tmp_path, irises
     labelwise(*command, "--focus", "rosa", code=1)
 
 
+def test_models_are_compared_where_the_truth_is_known(labelwise, tmp_path, irises):
+    labelwise("audit", "irises.csv", "--label", "species", "--folds", 3, "--out", "run", "--quiet")
+    pd.DataFrame({"species": irises}).to_csv(tmp_path / "truth.csv", index=False)
+    command = ("compare-models", "run", "--truth", "truth.csv")
+    found = result(labelwise(*command, "--out", "compared.json", "--json"))["species"]
+    assert (found["rows"], found["corrected"]) == (150, 2)
+    assert len(found["models"]) == 3
+    assert json.loads((tmp_path / "compared.json").read_text()) == {"species": found}
+    assert "is best, if labels are wrong" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    shown = labelwise(*command).stdout
+    assert "where two change places" in shown
+    assert "share of corrected labels here: 0.013" in shown
+
+
 def test_the_same_command_twice_computes_nothing_and_changes_nothing(labelwise, tmp_path, irises):
     command = ("audit", "irises.csv", "--label", "species", "--folds", 3, "--out", "run", "--json")
     first = result(labelwise(*command))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 COMMANDS = ["audit", "fit", "predict", "report", "export", "methods", "bench", "demo"]
+COMMANDS += ["evaluate-cleaning", "compare-models"]
 COMMANDS += ["data list", "data path", "data fetch"]
 
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelwise.functional import clean_probability, forget_rate, small_losses
+from labelwise.functional import clean_probability, forget_rate, small_losses, trimmed_mean
 
 
 def test_the_rate_rises_evenly_and_stays():
@@ -28,6 +28,14 @@ def test_only_those_asked_for_are_counted():
     assert small_losses(losses, 1.0, among).sum() == 1
     assert not small_losses(losses, 0.0, torch.zeros(6, dtype=torch.bool)).any()
     assert small_losses(losses, 0.0).all()
+
+
+def test_the_mean_of_small_losses_forgets_the_largest():
+    losses = torch.tensor([1.0, 2.0, 3.0, 100.0])
+    assert trimmed_mean(losses, 0.0) == losses.mean()
+    assert trimmed_mean(losses, 0.25) == 2
+    assert trimmed_mean(losses, 0.5, losses > 1) == 2
+    assert trimmed_mean(losses, 0.0, losses > 1000) == 0
 
 
 def test_two_heaps_of_losses_are_told_apart():

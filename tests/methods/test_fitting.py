@@ -2,8 +2,6 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -13,62 +11,32 @@ import yaml
 from PIL import Image
 
 from labelwise import methods
-from labelwise.audit import recorded_margins
+from labelwise.audit import recorded_margins, run_audit
 from labelwise.labels import LabelTable, Task, bundled
 from labelwise.methods import fitting
 from labelwise.metrics import classification_scores
 from labelwise.runs import read_json
 
-# Fits the same table again and again, each time in a process of its own, with a checkpoint and a pause at each epoch.
-# Processes are forked after the imports, which take longer than all else.
-SERVER = """
-import os, sys, time
-import torch
+# Fits the same table again and again, with a checkpoint and a pause at each epoch.
+FIT = """
+import sys, time
 from labelwise import methods
-from labelwise.audit import recorded_margins
 from labelwise.labels import bundled
-from labelwise.methods import fitting, training
+from labelwise.methods import training
 
-torch.set_num_threads(1)
 training._SECONDS_BETWEEN_CHECKPOINTS = 0
 answers = training.answers
 
-def fit(pause, out):
-    def slowly(*args):
-        time.sleep(pause)
-        return answers(*args)
-    training.answers = slowly
-    methods.fit(bundled("wine"), out=out, options={"epochs": 40}, quiet=True)
+def slowly(*args):
+    time.sleep(float(sys.argv[1]))
+    return answers(*args)
 
-for line in sys.stdin:
-    pause, out = line.split()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            fit(float(pause), out)
-        except KeyboardInterrupt:
-            os._exit(7)
-        except BaseException as error:
-            print(error, file=sys.stderr, flush=True)
-            os._exit(1)
-        os._exit(0)
-    os.write(1, b"%d\\n" % pid)
-    os.write(1, b"%d\\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+training.answers = slowly
+try:
+    methods.fit(bundled("wine"), out=sys.argv[2], options={"epochs": 40}, quiet=True)
+except KeyboardInterrupt:
+    raise SystemExit(7)
 """
-
-
-class Server:
-    def __init__(self):
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen([sys.executable, "-c", SERVER], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-
-    def start(self, out, pause):
-        self.process.stdin.write(f"{pause} {out}\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-    def wait(self):
-        return int(self.process.stdout.readline())
 
 
 def flowers():
@@ -95,6 +63,25 @@ def test_what_each_row_was_like_to_learn_is_kept_and_read_by_the_audit(tmp_path)
         recorded_margins(folder)
     with pytest.raises(ValueError, match="notes no margins of task 'coarse'"):
         recorded_margins(fast(table, tmp_path / "other", method="dselect-k"), "coarse")
+
+
+def test_an_audit_takes_up_what_training_noted(tmp_path):
+    clean = bundled("iris")
+    labels = clean.labels("species")
+    labels[[3, 70, 120]] = [2, 0, 0]
+    table = clean.with_labels("species", labels)
+    folder = methods.fit(table, "cross-entropy", tmp_path / "model", options={"epochs": 20}, quiet=True)
+    found = run_audit(table, run=tmp_path / "with", margins=folder, folds=3, jobs=1, quiet=True).findings
+    areas = recorded_margins(folder, "species")
+    said = found[found["why"].str.contains("in training another class")]
+    assert set(said["example"]) == set(np.flatnonzero(areas < 0))
+    assert len(set(said["example"]) & {3, 70, 120}) >= 2  # those that were trained on
+    without = run_audit(table, run=tmp_path / "without", folds=3, jobs=1, quiet=True).findings
+    assert set(without["example"]) <= set(found["example"])
+    with pytest.raises(ValueError, match=r"was fitted to 150 rows, and .* has 149; give the same data"):
+        run_audit(table.select(np.arange(149)), run=tmp_path / "other", margins=folder, quiet=True)
+    with pytest.raises(ValueError, match=r"was fitted to species, none of which .* has"):
+        run_audit(bundled("wine"), run=tmp_path / "other", margins=folder, quiet=True)
 
 
 def fast(table, out, **more):
@@ -185,46 +172,35 @@ def wait_for_checkpoints(out, number):
 
 
 @pytest.fixture(scope="module")
-def server():
-    server = Server()
-    yield server
-    printed = server.process.communicate(timeout=20)
-    assert printed == ("", "")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, server):
+def undisturbed(tmp_path_factory, processes):
     folder = tmp_path_factory.mktemp("undisturbed") / "model"
-    server.start(folder, 0)
-    assert server.wait() == 0
+    assert processes.run(FIT, 0, folder) == (0, "", "")
     return folder
 
 
-def test_killed_runs_go_on_and_end_with_the_same_bytes(tmp_path, server, undisturbed):
+def test_killed_runs_go_on_and_end_with_the_same_bytes(tmp_path, processes, undisturbed):
     out = tmp_path / "model"
     for checkpoints in (2, 3):
-        pid = server.start(out, 0.05)
+        pid = processes.start(FIT, 0.05, out)
         wait_for_checkpoints(out, checkpoints)
         os.kill(pid, signal.SIGKILL)
-        assert server.wait() == -signal.SIGKILL
+        assert processes.wait()[0] == -signal.SIGKILL
         assert not (out / "model.safetensors").exists()
     with pytest.raises(ValueError, match="no finished model"):
         methods.predict(out, bundled("wine"))
-    server.start(out, 0)
-    assert server.wait() == 0
+    assert processes.run(FIT, 0, out) == (0, "", "")
     for name in ("model.safetensors", "metrics.json", "history.json", "predictions.parquet", "encoder.safetensors"):
         assert (out / name).read_bytes() == (undisturbed / name).read_bytes(), name
     assert {path.name for path in out.iterdir()} == {path.name for path in undisturbed.iterdir()}
 
 
-def test_ctrl_c_leaves_a_folder_to_go_on_with(tmp_path, server, undisturbed):
+def test_ctrl_c_leaves_a_folder_to_go_on_with(tmp_path, processes, undisturbed):
     out = tmp_path / "model"
-    pid = server.start(out, 0.05)
+    pid = processes.start(FIT, 0.05, out)
     wait_for_checkpoints(out, 3)
     os.kill(pid, signal.SIGINT)
-    assert server.wait() == 7
-    server.start(out, 0)
-    assert server.wait() == 0
+    assert processes.wait() == (7, "", "")
+    assert processes.run(FIT, 0, out) == (0, "", "")
     assert (out / "model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
 
 

@@ -11,6 +11,7 @@ from labelwise.audit._callable import CallablePackage
 from labelwise.audit.annotators import AnnotatorQuality, annotator_quality
 from labelwise.audit.budget import LabelBudget, label_budget, pareto
 from labelwise.audit.cleaning import cleaning_report, evaluate_cleaning
+from labelwise.audit.comparing import compare_models
 from labelwise.audit.confident import (
     NoiseMatrices,
     class_thresholds,
@@ -64,6 +65,7 @@ __all__ = [
     "class_overlap",
     "class_thresholds",
     "cleaning_report",
+    "compare_models",
     "confident_joint",
     "confident_transition",
     "corrected",

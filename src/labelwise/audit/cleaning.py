@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from labelwise.audit import findings
 from labelwise.audit.correct import apply_corrections
 from labelwise.audit.reopen import finished
-from labelwise.labels import LabelTable, Task
+from labelwise.audit.truth import true_labels
+from labelwise.labels import LabelTable
 from labelwise.runs import ISSUES
 
 
@@ -102,25 +103,14 @@ def evaluate_cleaning(
     """
     folder, given = finished(run)
     name = given.task(task).name
-    classes = [*given.task(name).classes]
+    classes = given.task(name).classes
     named = [*pseudo_classes, *([focus_class] if focus_class is not None else [])]
     unknown = [each for each in named if each not in classes]
     if unknown:
         raise ValueError(f"{unknown[0]!r} is not a class of {name!r} in {run} ({', '.join(classes[:20])})")
-    theirs: Task = truth.task(name)
-    new = [each for each in theirs.classes if each not in classes]
-    code_of = {each: code for code, each in enumerate(classes + new)}
-    codes = np.array([code_of[each] for each in theirs.classes] + [-1])  # the last is what -1 picks
-    row_of = {str(each): row for row, each in enumerate(truth.ids.tolist())}
-    row = np.array([row_of.get(str(each), -1) for each in given.ids.tolist()])
-    if (row < 0).all():
-        raise ValueError(
-            f"no id of {truth.source} is in {run} (there: {given.ids[0]}, here: {truth.ids[0]}); name its column of ids"
-        )
-    clean = np.where(row >= 0, codes[truth.labels(name)[row]], -1)
-    judged = row >= 0
+    _, clean, judged = true_labels(run, given, truth, name)
     if absent_removed:
-        judged = np.ones(len(row), bool)
+        judged = np.ones(len(clean), bool)
         if given.split and truth.split:
             judged = np.isin(np.asarray(given.data[given.split]), np.unique(np.asarray(truth.data[truth.split])))
     before = given.labels(name)
@@ -129,8 +119,8 @@ def evaluate_cleaning(
         (after != before)[judged],
         before[judged],
         clean[judged],
-        None if focus_class is None else code_of[focus_class],
-        [code_of[each] for each in pseudo_classes],
+        None if focus_class is None else classes.index(focus_class),
+        [classes.index(each) for each in pseudo_classes],
         suggested=after[judged],
     )
     for each in report["classes"]:

@@ -1,13 +1,16 @@
 """Wrong labels from how a model learns: labels that it never comes to prefer."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike
+from scipy.special import expit
 
 from labelwise.audit.blocks import Rows, label_and_probability_arrays, labelled_rows, over
+from labelwise.audit.findings import Finding
+from labelwise.labels import LabelTable, Task
 from labelwise.runs import EXAMPLES, RunFolder, free_name
 
 
@@ -67,3 +70,45 @@ def recorded_margins(folder: str | os.PathLike[str], task: str | None = None) ->
     areas = np.full(run.config["data"]["rows"], np.nan)
     areas[table[0].to_numpy()] = margins.mean(axis=1)
     return areas
+
+
+def given_margins(table: LabelTable, folder: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The recorded margins by task of `table` that were noted in a folder of `labelwise fit` to the same rows.
+
+    Raises `ValueError` if the folder notes margins of none of its tasks, or was fitted to another number of rows.
+    """
+    fitted = [one["name"] for one in RunFolder(folder).config.get("tasks", [])]
+    names = [task.name for task in table.tasks if task.name in fitted]
+    if not names:
+        raise ValueError(f"{folder} was fitted to {', '.join(fitted) or 'no task'}, none of which {table.source} has")
+    found = {name: recorded_margins(folder, name) for name in names}
+    rows = len(found[names[0]])
+    if rows != len(table):
+        raise ValueError(f"{folder} was fitted to {rows} rows, and {table.source} has {len(table)}; give the same data")
+    return found
+
+
+def with_margins(
+    findings: Iterable[Finding], task: Task, labels: np.ndarray, areas: np.ndarray | None
+) -> Iterator[Finding]:
+    """Add to findings of wrong labels what training saw, and labels that training alone contradicts.
+
+    `areas` [n] are areas under the margin (nan = not known), of which negative ones say that another class was
+    preferred on average over training. A label that only training contradicts has 1 / (1 + exp(area)) as its score: the
+    share of the other class in the probability of both, as it is with the normalised margin. Nothing is suggested for
+    it, as no class is noted. Without areas the findings stay as they are.
+    """
+    seen: Mapping[int, float] = {} if areas is None else {int(row): areas[row] for row in np.flatnonzero(areas < 0)}
+    known = set()
+    for each in findings:
+        known.add(each.example)
+        area = seen.get(each.example)
+        yield each if area is None else each._replace(why=f"{each.why}; {_contradicted(area)}")
+    for row, area in seen.items():
+        if row not in known and labels[row] >= 0:
+            score = float(expit(-area))
+            yield Finding(row, task.name, "label", score, task.classes[labels[row]], None, _contradicted(area))
+
+
+def _contradicted(area: float) -> str:
+    return f"in training another class was preferred on average (area under the margin {area:.2f})"

@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 _AHEAD = 2  # tasks a processor that are under way or wait, so that none is idle
+_PATIENCE = 10  # seconds to wait for a cluster to answer
 
 
 class RayCluster:
@@ -27,7 +29,8 @@ class RayCluster:
     ) -> Iterator[Any]:
         """Give `function(*shared, item)` of all items, in their order or as they come, one task of one processor each.
 
-        What a task raises is raised here. A task whose machine is lost is tried again elsewhere, three times.
+        What a task raises is raised here. A task whose machine is lost is tried again elsewhere, three times. Where the
+        work ends early, tasks under way are left to end by themselves: Ray can die of cancelling one that just ended.
         """
         import ray
 
@@ -49,10 +52,23 @@ class RayCluster:
         except ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[0]
             raise OSError(f"the Ray cluster lost a part of the work ({reason}); the same command goes on") from error
-        finally:
-            if ray.is_initialized():  # else to cancel would start it anew
-                for each in waiting:
-                    ray.cancel(each)
+
+
+def check_address() -> None:
+    """Raise `ConnectionError` within seconds if `ray_cluster` would connect to an address where no one answers."""
+    import ray
+
+    address = os.environ.get("RAY_ADDRESS", "")
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if ray.is_initialized() or not port.isdigit():  # such as "auto": Ray finds it
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+    except OSError as error:
+        raise ConnectionError(
+            f"no Ray cluster answers at {address} ({error.strerror or error}); mend or unset RAY_ADDRESS, or start one "
+            "there (`ray start --head`)"
+        ) from None
 
 
 @contextmanager
@@ -61,7 +77,7 @@ def ray_cluster() -> Iterator[RayCluster]:
 
     That is the one at the address in the environment variable `RAY_ADDRESS`, or one that `ray start` started on this
     machine; without any, one is started here for as long as the block lasts, with a worker for each processor. Raises
-    `ConnectionError` if no one answers at the address.
+    `ConnectionError` if no one answers at the address, though only after a minute: `check_address` knows sooner.
     """
     import ray
 

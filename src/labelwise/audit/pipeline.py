@@ -24,6 +24,7 @@ from labelwise.audit.engines import check_engine, on_engine
 from labelwise.audit.findings import Finding
 from labelwise.audit.further import look_further
 from labelwise.audit.items import MOST, write_items, write_neighbours
+from labelwise.audit.margins import given_margins, with_margins
 from labelwise.audit.near_duplicates import FEWEST_ROWS, MOST_ROWS, NO_PAIRS, near_duplicate_findings, near_duplicates
 from labelwise.audit.neighbours import APPROXIMATE, MOST_EXACT
 from labelwise.audit.probabilities import given_features, given_probabilities, rescaled, warn_if_in_sample
@@ -53,6 +54,7 @@ def run_audit(
     models: Any = None,
     probabilities: Any = None,
     embeddings: Any = None,
+    margins: str | PathLike[str] | None = None,
     text: str | None = None,
     vision: str | None = None,
     folds: int = 10,
@@ -74,12 +76,13 @@ def run_audit(
     or its out-of-sample `probabilities` are given: a path (.npy, .parquet) or array [n, classes] or [models, n,
     classes], of several tasks a dictionary. From these come findings of wrong labels, contradictions between linked
     tasks, duplicates with differing labels, outliers, and unreadable examples; and in `data_issues.json` what is wrong
-    with classes, columns and groups (`labelwise.audit.DataIssue`). `annotators` names the tasks that are answers of
-    several people to one question; these are compared. `kinds` says of columns what they hold where their looks deceive
-    (`labels.kinds.KINDS`: {"zip": "identifier"}); their statistics go by it. What cannot be looked for is told in
-    `notes.json`. With `labels_only` nothing is looked for that needs features. With `engine` "ray" models are fitted,
-    and probabilities read, on a Ray cluster (`on_ray.ray_cluster`) whose machines all see the folder `run`; the
-    findings are the same.
+    with classes, columns and groups (`labelwise.audit.DataIssue`). `margins` is a folder of `labelwise fit` to the same
+    rows: labels that it came to prefer others to while it learned are findings, too. `annotators` names the tasks that
+    are answers of several people to one question; these are compared. `kinds` says of columns what they hold where
+    their looks deceive (`labels.kinds.KINDS`: {"zip": "identifier"}); their statistics go by it. What cannot be looked
+    for is told in `notes.json`. With `labels_only` nothing is looked for that needs features. With `engine` "ray"
+    models are fitted, and probabilities read, on a Ray cluster (`on_ray.ray_cluster`) whose machines all see the folder
+    `run`; the findings are the same.
 
     `run` defaults to runs/NAME-HASH, of the source and of all that matters, so that the same call goes on where a
     stopped one was (also on another engine), and reads the result of a finished one. `settings` are further facts for
@@ -87,7 +90,7 @@ def run_audit(
 
     Raises `ValueError` if there is nothing to learn (no labels, one class), for unfit probabilities, embeddings or
     kinds, and if `run` holds a run of other data or settings; `OSError`, naming the file, if the disk is full;
-    `ImportError`, naming the extra, if the engine is not installed.
+    `ImportError`, naming the extra, if the engine is not installed; `ConnectionError` if its cluster does not answer.
     """
     check_engine(engine)
     if not table.tasks:
@@ -97,6 +100,7 @@ def run_audit(
     check_kinds(table, kinds or {})
     given = {} if probabilities is None else given_probabilities(table, probabilities)
     features = None if embeddings is None else given_features(table, embeddings)
+    areas = {} if margins is None else given_margins(table, margins)
     answers = answers_of(table, annotators) if annotators else None
     config = {
         "source": table.source,
@@ -119,6 +123,7 @@ def run_audit(
         "embeddings": _named(embeddings),
         "content": short_hash(table.fingerprint(table.data.column_names), joblib.hash((given, features))),
         **({"kinds": dict(kinds)} if kinds else {}),
+        **({"margins": joblib.hash(areas)} if areas else {}),
         **(settings or {}),
     }
     stem = Path(table.source).name.split(".")[0] or "table"
@@ -168,8 +173,10 @@ def run_audit(
             warning = warn_if_in_sample(name, labels, verdict.probability)
             notes.extend([warning] if warning else [])
             means[name] = verdict.probability
-            found.extend(label_findings(table.task(name), labels, verdict))
+            task = table.task(name)
+            found.extend(with_margins(label_findings(task, labels, verdict), task, labels, areas.get(name)))
             measured[name] = label_metrics(labels, verdict)
+            notes.extend(_if_alone(name, len(predicted)))
             notes.extend(_if_weak(name, measured[name]["accuracy_out_of_sample"]))
         found.extend(taxonomy_findings(table, means))
         if not labels_only:
@@ -181,7 +188,9 @@ def run_audit(
 
     frame = findings.as_frame(found)
     write_items(folder / "items.parquet", table, _worst_in_turn(frame))
-    if features is not None:
+    if features is not None and len(table) > MOST_ROWS:
+        notes.append(f"Which rows the flagged ones are like was not looked for: that is done up to {MOST_ROWS:,} rows.")
+    elif features is not None:
         readable = np.ones(len(table), bool)
         readable[list(table.unreadable)] = False
         write_neighbours(folder / "neighbours.parquet", features, frame["example"].unique(), readable)
@@ -292,6 +301,16 @@ def _without(table: LabelTable, unreadable: Mapping[int, str]) -> LabelTable:
             labels[rows] = -1
             table = table.with_labels(task.name, labels)
     return replace(table, unreadable=dict(unreadable))
+
+
+def _if_alone(task: str, models: int) -> list[str]:
+    """What to know of findings by one model."""
+    if models > 1:
+        return []
+    return [
+        f"One model alone judged the labels of {task!r}, so no vote of several was counted: its wrong labels are those "
+        "of confident learning."
+    ]
 
 
 def _if_weak(task: str, accuracy: float) -> list[str]:

@@ -54,6 +54,16 @@ _BENCHES = {
         "label_errors",
         "label errors found in the test sets of MNIST, IMDB and 20 Newsgroups, judged by people",
     ),
+    "mixing-classes": (
+        "mixing_classes",
+        "mixing_classes",
+        "few pictures, mixed by mixup, CutMix, decoupled mixup and RankMixup: accuracy and calibration",
+    ),
+    "mixing-speed": (
+        "mixing_speed",
+        "mixing_speed",
+        "time of mixup and CutMix: ours, the formulas of timm, kornia, and torch.lerp and a copy as limits",
+    ),
     "movielens": (
         "movielens",
         "movielens",
@@ -63,6 +73,11 @@ _BENCHES = {
         "multi_mnist",
         "multi_mnist",
         "two handwritten digits on one canvas, a task each: dselect-k, other gates and plain networks",
+    ),
+    "noisy": (
+        "noisy",
+        "noisy",
+        "sixteen methods for wrong labels on eleven data sets, planted errors and human ones; ranks, calibration, time",
     ),
     "ostracods-protocol": (
         "ostracods_protocol",
@@ -78,6 +93,11 @@ _BENCHES = {
         "linked_tasks",
         "spoken_digits",
         "digit and speaker of recordings, official split: dselect-k and plain networks",
+    ),
+    "training-speed": (
+        "training_speed",
+        "training_speed",
+        "time of an epoch: a bare loop of PyTorch, our cross-entropy, and methods with two networks",
     ),
 }
 _GROUPS = {

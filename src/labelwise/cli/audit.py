@@ -25,6 +25,12 @@ def audit(
     embeddings: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Features [n, d] (.npy) to use in place of our encoders.")
     ] = None,
+    margins: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL", help="A folder of `labelwise fit` to the same rows; what it learned last is told."
+        ),
+    ] = None,
     labels_only: Annotated[
         bool, typer.Option("--labels-only", help="Look at labels, ids and groups alone; run no model.")
     ] = False,
@@ -73,6 +79,7 @@ def audit(
         models=_models(table, model),
         probabilities=probabilities,
         embeddings=embeddings,
+        margins=margins,
         labels_only=labels_only,
         annotators=annotator or (),
         kinds=told and report.kinds_of(told, table),

@@ -22,6 +22,10 @@ def fit(
     split: common.Split = None,
     id: common.Id = None,
     parent: common.Parent = None,
+    privileged: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="A feature that will be missing in use; for `lupi`; repeatable."),
+    ] = None,
     text: common.Text = None,
     vision: common.Vision = None,
     database: common.ReviewDatabase = None,
@@ -53,7 +57,16 @@ def fit(
         table = labelwise.read(source, label or (), group, split, id, common.parents(parent), quiet=quiet or json)
     options = common.values(set_)
     folder = methods.fit(
-        table, method, out, options=options, seed=seed, resume=resume, text=text, vision=vision, quiet=quiet or json
+        table,
+        method,
+        out,
+        options=options,
+        seed=seed,
+        resume=resume,
+        privileged=privileged or (),
+        text=text,
+        vision=vision,
+        quiet=quiet or json,
     )
     page = report.write(source if audited else folder)
     measured = read_json(folder / METRICS)

@@ -60,13 +60,10 @@ def evaluate_cleaning(
     Rows are joined by id; a row of FILE without a label was removed by the expert. With --out the result is written
     there as JSON. Example: `labelwise evaluate-cleaning runs/birds --truth birds-clean.csv --id photo`
     """
-    from labelwise import read
     from labelwise.audit import evaluate_cleaning as evaluate
-    from labelwise.runs import RunFolder, write_json
+    from labelwise.runs import write_json
 
-    config = RunFolder(run).config
-    wanted = label or (config.get("labels") or [None])[0]
-    table = read(truth, wanted or (), id=id or config.get("id"), parents={}, quiet=quiet or json)
+    table = _truth(run, truth, label, id, quiet or json)
     found = evaluate(run, table, label, focus, pseudo or (), absent_removed)
     if out is not None:
         write_json(out, found)
@@ -77,6 +74,56 @@ def evaluate_cleaning(
         common.table("cleaning", ("figure", "value"), [(k, "n/a" if v is None else v) for k, v in found.items()])
         if classes:
             common.table("by given class", list(classes[0]), [list(each.values()) for each in classes])
+
+
+@common.guarded
+def compare_models(
+    run: Run,
+    truth: Annotated[
+        str, typer.Option("--truth", metavar="FILE", help="The true labels, in any form that `labelwise audit` reads.")
+    ],
+    label: Annotated[
+        str | None, typer.Option("--label", metavar="COLUMN", help="The label to compare by, if the audit had several.")
+    ] = None,
+    id: common.Id = None,
+    out: common.Out = None,
+    seed: common.Seed = 0,
+    quiet: common.Quiet = False,
+    json: common.Json = False,
+) -> None:
+    """Say which model of the audit in RUN is best, and whether another would be if more, or fewer, labels were wrong.
+
+    Rows are joined by id; a row of FILE without a label is left out. The result is kept in the run and drawn in its
+    report; with --out it is also written there as JSON. Example: `labelwise compare-models runs/birds --truth
+    birds-clean.csv --id photo`
+    """
+    from labelwise import report as reports
+    from labelwise.audit import compare_models as compare
+    from labelwise.runs import DESTABILISED, read_json, write_json
+
+    found = compare(run, _truth(run, truth, label, id, quiet or json), label, seed)
+    page = reports.write(run, seed=seed)
+    kept = read_json(run / DESTABILISED)
+    if out is not None:
+        write_json(out, kept)
+    if json:
+        common.print_json(kept)
+    elif not quiet:
+        for title, frame in (("models", found.models), ("where two change places", found.crossings)):
+            common.table(
+                title, list(frame.columns), frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+            )
+        common.say(f"share of corrected labels here: {found.share:.3f}\nreport  {page}")
+
+
+def _truth(run: Path, file: str, label: str | None, id: str | None, quiet: bool) -> Any:
+    """The table of true labels of the task that is meant, read as the audit read its source."""
+    from labelwise import read
+    from labelwise.runs import RunFolder
+
+    config = RunFolder(run).config
+    wanted = label or (config.get("labels") or [None])[0]
+    return read(file, wanted or (), id=id or config.get("id"), parents={}, quiet=quiet)
 
 
 @common.guarded

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from labelwise.cli import audit, bench, demo, exchange, fit, look, review, team
+from labelwise.cli import audit, bench, demo, exchange, fit, look, recommend, review, team
 
 app = typer.Typer(
     name="labelwise",
@@ -39,6 +39,8 @@ app.command("report")(look.report)
 app.command("export")(exchange.export)
 app.command("import")(exchange.import_)
 app.command("evaluate-cleaning")(look.evaluate_cleaning)
+app.command("compare-models")(look.compare_models)
+app.command("recommend")(recommend.recommend)
 app.command("methods")(look.methods)
 app.add_typer(look.data, name="data")
 app.command("team")(team.team)

@@ -1,10 +1,10 @@
 """Examples made from two: sums and patches."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+_CHUNK = 2**21  # bytes; what is mixed at a time stays in the processor's cache
 
 
 def mix(own: Tensor, other: Tensor, weight: Tensor) -> Tensor:
@@ -13,23 +13,79 @@ def mix(own: Tensor, other: Tensor, weight: Tensor) -> Tensor:
     Args:
         own: `[batch, ...]`, floating point.
         other: of the same shape.
-        weight: `[batch]` in [0, 1], the share of `own`.
+        weight: the share of `own` in [0, 1], `[batch]`, or a map of shares that broadcasts to `own`. A bool map takes
+            from the one or the other, of any dtype.
 
-    Source: Zhang et al., "mixup" (2018), eq. 1.
+    Raises `ValueError` for whole numbers, which cannot be added in shares.
+
+    Source: Zhang et al., "mixup" (2018), eq. 1; Yun et al., "CutMix" (2019), eq. 1.
     """
-    return torch.lerp(other, own, weight.to(own.dtype).reshape(-1, *[1] * (own.ndim - 1)))
+    return _mix(own, other, _shares(own, weight))
 
 
-def cut_box(height: int, width: int, weight: float, row: int, column: int) -> tuple[slice, slice]:
-    """The rows and columns of a patch that covers a share of about `1 - weight` of a picture, cut off at its borders.
+def mix_partners(inputs: Tensor, partner: Tensor, weight: Tensor) -> Tensor:
+    """`mix(inputs, inputs[partner], weight)`, without ever holding all partners.
 
-    From its middle, `row` and `column`, it reaches half of int(height sqrt(1 - weight)) up and down, and half of
+    The inputs stay as they are. On the CPU, where no gradient is asked for, this takes hardly longer than `torch.lerp`
+    of two tensors that are there.
+
+    Args:
+        inputs: `[batch, ...]`.
+        partner: int64 `[batch]`, the row that each is mixed with.
+        weight: as in `mix`.
+
+    Raises `ValueError` as `mix` does.
+    """
+    shares = _shares(inputs, weight)
+    if inputs.device.type != "cpu" or (inputs.requires_grad and torch.is_grad_enabled()):
+        return _mix(inputs, inputs[partner], shares)
+    mixed = torch.empty_like(inputs)
+    shares = shares.expand(len(inputs), *shares.shape[1:])
+    rows = max(1, _CHUNK * len(inputs) // max(1, inputs.nbytes))
+    for own, their, share, out in zip(*(each.split(rows) for each in (inputs, partner, shares, mixed)), strict=True):
+        torch.index_select(inputs, 0, their, out=out)
+        _mix(own, out, share, out)
+    return mixed
+
+
+def cut_boxes(height: int, width: int, weight: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """Patches that cover a share of about `1 - weight` of a picture, cut off at its borders.
+
+    From its middle, `row` and `column`, a patch reaches half of int(height sqrt(1 - weight)) up and down, and half of
     int(width sqrt(1 - weight)) to the left and right, in whole pixels.
+
+    Args:
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+        weight: `[batch]` in [0, 1].
+        row: int64 `[batch]`.
+        column: int64 `[batch]`.
+
+    Returns:
+        int64 `[batch, 4]`: top, bottom, left, right; bottom and right are the first that are outside.
 
     Source: Yun et al., "CutMix" (2019), eq. 2.
     """
-    ratio = math.sqrt(1 - weight)
-    return _clipped(row, int(height * ratio), height), _clipped(column, int(width * ratio), width)
+    ratio = (1 - weight.double()).sqrt()
+    sides = []
+    for middle, length in ((row, height), (column, width)):
+        half = (length * ratio).long() // 2
+        sides += [(middle - half).clamp(min=0), (middle + half).clamp(max=length)]
+    return torch.stack(sides, -1)
+
+
+def box_mask(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Which pixels lie in a box, bool `[batch, 1, height, width]`.
+
+    Args:
+        boxes: int64 `[batch, 4]`: top, bottom, left, right, as `cut_boxes` gives them.
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+    """
+    top, bottom, left, right = boxes[..., None].unbind(1)
+    rows, columns = (torch.arange(side, device=boxes.device) for side in (height, width))
+    down, across = (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
+    return (down[:, :, None] & across[:, None, :])[:, None]
 
 
 def five_crops(pictures: Tensor, share: float) -> Tensor:
@@ -49,5 +105,41 @@ def five_crops(pictures: Tensor, share: float) -> Tensor:
     return torch.stack([F.interpolate(crop, (height, width), mode="bilinear", align_corners=False) for crop in crops])
 
 
-def _clipped(middle: int, side: int, length: int) -> slice:
-    return slice(max(0, middle - side // 2), min(length, middle + side // 2))
+def random_shift(pictures: Tensor, share: float, generator: torch.Generator | None = None) -> Tensor:
+    """Move each picture by up to a share of its sides, each way as likely as any; what comes in is zero.
+
+    Args:
+        pictures: `[batch, channels, height, width]`.
+        share: of the height and of the width, in [0, 1]; whole pixels, rounded.
+        generator: default torch's global random numbers.
+    """
+    moved = pictures
+    for axis, side in ((2, pictures.shape[2]), (3, pictures.shape[3])):
+        most = round(share * side)
+        way = torch.randint(-most, most + 1, (len(pictures), 1), generator=generator).to(pictures.device)
+        source = torch.arange(side, device=pictures.device) + way
+        inside = (source >= 0) & (source < side)
+        shape = [-1, 1, side, 1] if axis == 2 else [-1, 1, 1, side]
+        index = source.clamp(0, side - 1).reshape(shape).expand_as(moved)
+        moved = moved.gather(axis, index) * inside.reshape(shape)
+    return moved
+
+
+def _shares(own: Tensor, weight: Tensor) -> Tensor:
+    """The weights in the shape and the dtype that they are needed in."""
+    if weight.ndim == 1:
+        weight = weight.reshape(-1, *[1] * (own.ndim - 1))
+    if weight.dtype == torch.bool:
+        return weight
+    if not own.is_floating_point():
+        raise ValueError(
+            f"shares of examples can only be added in floating point; got {own.dtype}: convert pictures with "
+            "`inputs.float() / 255`, and mix embeddings instead of token numbers"
+        )
+    return weight.to(own.dtype)
+
+
+def _mix(own: Tensor, other: Tensor, shares: Tensor, out: Tensor | None = None) -> Tensor:
+    if shares.dtype == torch.bool:
+        return torch.where(shares, own, other) if out is None else torch.where(shares, own, other, out=out)
+    return torch.lerp(other, own, shares) if out is None else torch.lerp(other, own, shares, out=out)

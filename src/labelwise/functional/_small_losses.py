@@ -37,6 +37,12 @@ def small_losses(losses: Tensor, forget: float, among: Tensor | None = None) -> 
     return (place < kept) & among
 
 
+def trimmed_mean(losses: Tensor, forget: float, among: Tensor | None = None) -> Tensor:
+    """The mean of the losses that `small_losses` marks, a scalar; 0 of none."""
+    kept = small_losses(losses, forget, among)
+    return (losses * kept).sum() / kept.sum().clamp(min=1)
+
+
 def clean_probability(losses: Tensor, seed: int = 0) -> Tensor:
     """How probably each label is right, if losses of right and of wrong labels are two heaps.
 

@@ -47,15 +47,12 @@ def importance_weights(logits: Tensor, labels: Tensor, matrix: Tensor) -> Tensor
     return torch.where(labels >= 0, logs.exp(), 1.0)
 
 
-def reweighted_loss(logits: Tensor, labels: Tensor, matrix: Tensor, through_weights: bool = False) -> Tensor:
-    """Cross-entropy times `importance_weights`.
+def reweighted_loss(logits: Tensor, labels: Tensor, matrix: Tensor) -> Tensor:
+    """Cross-entropy times `importance_weights`, which are constants.
 
-    Weights are constants, unless `through_weights` lets the gradient flow through them, as learning the matrix needs.
-
-    Source: Liu and Tao (2016); Xia et al., "Are Anchor Points Really Indispensable in Label-Noise Learning?" (2019).
+    Source: Liu and Tao (2016), eq. 5.
     """
-    weights = importance_weights(logits, labels, matrix)
-    return (weights if through_weights else weights.detach()) * masked_cross_entropy(logits, labels)
+    return importance_weights(logits, labels, matrix).detach() * masked_cross_entropy(logits, labels)
 
 
 def _log_given(logits: Tensor, labels: Tensor, matrix: Tensor) -> Tensor:

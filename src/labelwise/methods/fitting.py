@@ -20,6 +20,7 @@ from labelwise.methods.checkpoint import save_tree
 from labelwise.methods.examples import Examples
 from labelwise.methods.method import Method
 from labelwise.methods.predicting import ENCODER, build
+from labelwise.methods.privileged import Lupi, check_taken, encode_hidden, teach, withhold
 from labelwise.methods.registry import check_options
 from labelwise.methods.training import Plan, answers, mean_expert_overlap, mean_expert_weights, seeded, train
 from labelwise.metrics import classification_scores
@@ -27,6 +28,7 @@ from labelwise.models import Encoder, choose_encoder, encode
 from labelwise.runs import CONFIG, EXAMPLES, MODEL, RunFolder, free_name, short_hash, write_json, writing
 
 CHECKPOINT = "checkpoint.safetensors"
+TEACHER_CHECKPOINT = "teacher-checkpoint.safetensors"
 HISTORY = "history.json"
 PREDICTIONS = "predictions.parquet"
 
@@ -40,6 +42,7 @@ def fit(
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
     resume: bool = False,
+    privileged: Sequence[str] = (),
     encoder: Encoder | None = None,
     text: str | None = None,
     vision: str | None = None,
@@ -60,12 +63,18 @@ def fit(
     A call that was stopped or killed goes on where it was when it is repeated, and ends with the same weights; a
     finished folder of equal settings is given back at once. With `resume=True` it is an error if nothing was begun.
 
+    `privileged` names feature columns that will be missing where the model is used, such as what was found out later;
+    methods that have a teacher (`lupi`) show them to it alone.
+
     `tasks` names those to learn (default: all); labels of others are no features either. `options` are those that
     `info(method)` lists. Raises `ValueError` for options, labels or folders that do not fit, with the remedy.
     """
     own, shared = check_options(method, options or {})
     plan = Plan(**shared)
     learned = _tasks(table, tasks)
+    check_taken(method, privileged)
+    whole = table
+    table, hidden = withhold(table, privileged)
     encoder = encoder or choose_encoder(table, text, vision)
     config = {
         "method": method,
@@ -75,11 +84,13 @@ def fit(
         "encoder": {"kind": encoder.kind, "settings": encoder.settings()},
         "data": {
             "rows": len(table),
-            "fingerprint": table.fingerprint(table.data.column_names),
+            "fingerprint": whole.fingerprint(whole.data.column_names),
             "group": table.group,
             "split": table.split,
         },
     }
+    if privileged:
+        config["privileged"] = list(privileged)
     out = Path(out) if out is not None else Path("runs") / f"{Path(table.source).stem}-{method}-{short_hash(config)}"
     if resume and not (out / CONFIG).is_file():
         raise ValueError(f"there is nothing to go on with in {out}; run again without resume")
@@ -96,6 +107,9 @@ def fit(
         model = build(config, inputs.shape[1:])
         run = RunFolder.start(out, config)  # only now, so that wrong input or options leave no folder behind
         checkpoint = run / CHECKPOINT
+        if isinstance(model, Lupi) and hidden is not None:
+            seen = encode_hidden(hidden, rows["train"], inputs, quiet)
+            teach(model, inputs, seen, targets, rows, plan, seed, run / TEACHER_CHECKPOINT, quiet)
         history = train(
             model, inputs, targets, rows["train"], rows["validation"], plan, seed, checkpoint, quiet, title=method
         )
@@ -115,8 +129,9 @@ def fit(
     save_tree(run / ENCODER, {"encoder": state, "arrays": tensors, "shape": list(inputs.shape[1:])})
     with writing(run / MODEL) as temporary:  # last: where it is, the folder is finished
         save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
-    for leftover in (checkpoint, *run.path.glob(f".{checkpoint.stem}-*")):  # the latter of writes that were killed
-        leftover.unlink(missing_ok=True)
+    for kept in (checkpoint, run / TEACHER_CHECKPOINT):
+        for leftover in (kept, *run.path.glob(f".{kept.stem}-*")):  # the latter of writes that were killed
+            leftover.unlink(missing_ok=True)
     return out
 
 

@@ -14,18 +14,27 @@ if TYPE_CHECKING:
     from labelwise.methods.method import Method
 
 _NOISY = "labelwise.methods.noisy"
+_MIXED = "labelwise.methods.mixed"
 _METHODS = {
     "backward-correction": (f"{_NOISY}.backward_correction", "BackwardCorrection"),
+    "co-teaching": (f"{_NOISY}.co_teaching", "CoTeaching"),
+    "co-teaching-plus": (f"{_NOISY}.co_teaching_plus", "CoTeachingPlus"),
     "confident-learning": (f"{_NOISY}.confident_learning", "ConfidentLearning"),
     "cross-entropy": (f"{_NOISY}.cross_entropy", "CrossEntropy"),
+    "cutmix": (f"{_MIXED}.cutmix", "CutMixMethod"),
+    "decoupled-mixup": (f"{_MIXED}.decoupled_mixup", "DecoupledMixup"),
+    "divide-mix": (f"{_NOISY}.divide_mix", "DivideMix"),
     "dselect-k": ("labelwise.methods.dselect_k", "DSelectKMethod"),
     "dynamic-loss": (f"{_NOISY}.dynamic_loss", "DynamicLoss"),
     "forward-correction": (f"{_NOISY}.forward_correction", "ForwardCorrection"),
     "importance-reweighting": (f"{_NOISY}.importance_reweighting", "ImportanceReweighting"),
     "label-wave": (f"{_NOISY}.label_wave", "LabelWave"),
     "loss-clip": (f"{_NOISY}.loss_clip", "LossClip"),
+    "lupi": ("labelwise.methods.privileged.lupi", "Lupi"),
+    "mixup": (f"{_MIXED}.mixup", "MixupMethod"),
     "mixup-cutmix": (f"{_NOISY}.mixup_cutmix", "MixupCutMix"),
     "plm": (f"{_NOISY}.plm", "PartLevelLabels"),
+    "rank-mixup": (f"{_MIXED}.rank_mixup", "RankMixup"),
     "sdn": (f"{_NOISY}.sdn", "NoiseClusters"),
     "sharpness-aware": (f"{_NOISY}.sharpness_aware", "SharpnessAware"),
     "t-revision": (f"{_NOISY}.t_revision", "TRevision"),

@@ -1,6 +1,37 @@
 """Examples made from examples. A mixer takes inputs `[batch, ...]` and a generator, and gives a `Mixed` batch."""
 
+from labelwise.mixing._cutting import CutMix, FMix, ResizeMix, SaliencyMix, SMMix, TransMix
+from labelwise.mixing._drawing import (
+    beta_weights,
+    different_partners,
+    group_partners,
+    other_partners,
+    random_partners,
+    reversed_partners,
+    rolled_partners,
+)
 from labelwise.mixing._mixed import Mixed, Mixer
-from labelwise.mixing._mixers import CutMix, Mixup
+from labelwise.mixing._mixers import ManifoldMixup, Mixup, OneOf, SelfMix, unmixed
 
-__all__ = ["CutMix", "Mixed", "Mixer", "Mixup"]
+__all__ = [
+    "CutMix",
+    "FMix",
+    "ManifoldMixup",
+    "Mixed",
+    "Mixer",
+    "Mixup",
+    "OneOf",
+    "ResizeMix",
+    "SMMix",
+    "SaliencyMix",
+    "SelfMix",
+    "TransMix",
+    "beta_weights",
+    "different_partners",
+    "group_partners",
+    "other_partners",
+    "random_partners",
+    "reversed_partners",
+    "rolled_partners",
+    "unmixed",
+]

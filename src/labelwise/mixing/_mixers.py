@@ -1,69 +1,152 @@
-"""Mixers that draw partner and share at random."""
+"""Mixers that add examples in shares, and those that choose among others."""
 
-import numpy as np
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from labelwise.functional import cut_box, mix
-from labelwise.mixing._mixed import Mixed
+from labelwise.functional import mix_partners
+from labelwise.mixing._drawing import Mode, beta_weights, check_alpha, group_partners, random_partners
+from labelwise.mixing._mixed import Mixed, Mixer
 
 
-class Mixup:
-    """Weighted sums of two examples, one weight a batch, drawn from Beta(alpha, alpha).
+class Drawing:
+    """What mixers share that draw a partner at random, and its share from Beta(alpha, alpha)."""
+
+    def __init__(self, alpha: float, mode: Mode = "batch"):
+        check_alpha(alpha)
+        self.alpha = alpha
+        self.mode = mode
+
+    def draw(self, inputs: Tensor, generator: torch.Generator | None, partner: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Partner, int64 `[batch]`, and the share of the own example, `[batch]`."""
+        partner = random_partners(len(inputs), generator) if partner is None else partner
+        weight = beta_weights(self.alpha, len(inputs), generator, self.mode, partner)
+        dtype = inputs.dtype if inputs.is_floating_point() else torch.float32
+        return partner.to(inputs.device), weight.to(inputs.device, dtype)
+
+
+class Mixup(Drawing):
+    """Weighted sums of two examples.
 
     Args:
-        alpha: > 0; small values mix little. 0 leaves everything as it is.
+        alpha: of the Beta distribution of shares, >= 0; small values mix little, 0 leaves everything as it is.
         own_half: let the own example have the larger share, as MixMatch does, so that a mixture stays near it.
+        mode: draw one share a "batch", one each "example", or one for each "pair", see `beta_weights`.
 
     Source: Zhang et al., "mixup" (2018); Berthelot et al., "MixMatch" (2019), eq. 8-11.
     """
 
-    def __init__(self, alpha: float = 0.2, own_half: bool = False):
-        self.alpha = _checked(alpha)
+    def __init__(self, alpha: float = 0.2, own_half: bool = False, mode: Mode = "batch"):
+        super().__init__(alpha, mode)
         self.own_half = own_half
 
-    def __call__(self, inputs: Tensor, generator: torch.Generator | None = None) -> Mixed:
-        """Inputs `[batch, ...]`, mixed in pairs."""
-        share, partner = _draw(self.alpha, inputs, generator)
-        weight = inputs.new_full((len(inputs),), max(share, 1 - share) if self.own_half else share)
-        return Mixed(mix(inputs, inputs[partner], weight), partner, weight)
+    def __call__(
+        self, inputs: Tensor, generator: torch.Generator | None = None, partner: Tensor | None = None
+    ) -> Mixed:
+        """Floating point inputs `[batch, ...]`, mixed in pairs."""
+        partner, weight = self.draw(inputs, generator, partner)
+        weight = torch.maximum(weight, 1 - weight) if self.own_half else weight
+        return Mixed(mix_partners(inputs, partner, weight), partner, weight, weight)
 
 
-class CutMix:
-    """Pictures with a patch of another one; labels count by area.
+class ManifoldMixup(Drawing):
+    """Mixup of what leaves a layer, which is drawn for each batch.
 
-    The patch is one a batch, of the area 1 - lambda with lambda from Beta(alpha, alpha), cut off at the borders. Takes
-    `[batch, channels, height, width]`; raises `ValueError` for other shapes.
+    `mixed.through(model)` runs the model; the inputs of what this gives are mixed only if the inputs were drawn.
 
-    Source: Yun et al., "CutMix" (2019).
+    Args:
+        layers: modules of the model, each with a single tensor `[batch, ...]` as output.
+        alpha: of the Beta distribution of shares, >= 0.
+        inputs: whether the inputs may be drawn too.
+        mode: see `Mixup`.
+
+    Source: Verma et al., "Manifold Mixup" (2019).
     """
 
-    def __init__(self, alpha: float = 1.0):
-        self.alpha = _checked(alpha)
+    def __init__(self, layers: Sequence[nn.Module], alpha: float = 2.0, inputs: bool = True, mode: Mode = "batch"):
+        super().__init__(alpha, mode)
+        self.sites = [*([None] if inputs else []), *layers]
+        if not self.sites:
+            raise ValueError("manifold mixup needs a layer to mix at; name one, or let it mix inputs")
 
-    def __call__(self, inputs: Tensor, generator: torch.Generator | None = None) -> Mixed:
-        """Pictures with patches."""
-        if inputs.ndim != 4:
-            raise ValueError(f"CutMix takes pictures [batch, channels, height, width]; got {list(inputs.shape)}")
-        share, partner = _draw(self.alpha, inputs, generator)
-        height, width = inputs.shape[2:]
-        middle = [int(torch.randint(side, (), generator=generator)) for side in (height, width)]
-        down, across = cut_box(height, width, share, *middle)
-        mixed = inputs.clone()
-        mixed[:, :, down, across] = inputs[partner][:, :, down, across]
-        area = (down.stop - down.start) * (across.stop - across.start)
-        return Mixed(mixed, partner, inputs.new_full((len(inputs),), 1 - area / (height * width)))
-
-
-def _draw(alpha: float, inputs: Tensor, generator: torch.Generator | None) -> tuple[float, Tensor]:
-    """A share of Beta(alpha, alpha), and a permutation of the batch."""
-    partner = torch.randperm(len(inputs), generator=generator).to(inputs.device)
-    # torch draws no Beta from a generator that is handed in.
-    seed = int(torch.randint(2**63 - 1, (), generator=generator))
-    return (np.random.default_rng(seed).beta(alpha, alpha) if alpha else 1.0), partner
+    def __call__(
+        self, inputs: Tensor, generator: torch.Generator | None = None, partner: Tensor | None = None
+    ) -> Mixed:
+        """Inputs `[batch, ...]`, mixed or to be mixed inside the model."""
+        site = self.sites[_choose([1 / len(self.sites)] * len(self.sites), generator)]
+        partner, weight = self.draw(inputs, generator, partner)
+        mixed = mix_partners(inputs, partner, weight) if site is None else inputs
+        return Mixed(mixed, partner, weight, weight, site=site)
 
 
-def _checked(alpha: float) -> float:
-    if not alpha >= 0:
-        raise ValueError(f"alpha must be at least 0; got {alpha}")
-    return alpha
+class SelfMix:
+    """Mixes only crops of the same picture with each other, so that the label of a mixture hardly varies.
+
+    Args:
+        crops: how many there are of each picture, >= 1. A batch holds the first crop of every picture, then the second
+            of every one, and so on.
+        mixer: what mixes them, `Mixup(0.8)` by default.
+
+    Raises `ValueError` for a batch that does not hold so many crops of each picture.
+
+    Source: Shen, "FerKD: Surgical Label Adaptation for Efficient Distillation" (2023).
+    """
+
+    def __init__(self, crops: int, mixer: Mixer | None = None):
+        self.crops = crops
+        self.mixer = mixer or Mixup(0.8)
+
+    def __call__(
+        self, inputs: Tensor, generator: torch.Generator | None = None, partner: Tensor | None = None
+    ) -> Mixed:
+        """Inputs `[batch, ...]`, mixed in pairs within pictures; a `partner` that is given is taken as it is."""
+        if len(inputs) % self.crops:
+            raise ValueError(f"a batch of {len(inputs)} does not hold {self.crops} crops of each picture")
+        pictures = torch.arange(len(inputs)) % max(1, len(inputs) // self.crops)
+        return self.mixer(inputs, generator, group_partners(pictures, generator) if partner is None else partner)
+
+
+class OneOf:
+    """Mixes each batch by one of several mixers, drawn at random, or not at all.
+
+    Args:
+        mixers: what to choose from.
+        probabilities: of each mixer, by default equal; what is missing from a sum of 1 is the probability that a batch
+            stays as it is.
+
+    Raises `ValueError` for probabilities that are below 0, sum to more than 1, or are not one a mixer.
+    """
+
+    def __init__(self, mixers: Sequence[Mixer], probabilities: Sequence[float] | None = None):
+        self.mixers = list(mixers)
+        equal = [1 / max(1, len(self.mixers))] * len(self.mixers)
+        self.probabilities = equal if probabilities is None else list(probabilities)
+        if len(self.probabilities) != len(self.mixers):
+            raise ValueError(f"{len(self.mixers)} mixers need as many probabilities; got {len(self.probabilities)}")
+        if min(self.probabilities, default=0) < 0 or sum(self.probabilities) > 1 + 1e-9:
+            raise ValueError(f"probabilities must be at least 0 and sum to at most 1; got {self.probabilities}")
+
+    def __call__(
+        self, inputs: Tensor, generator: torch.Generator | None = None, partner: Tensor | None = None
+    ) -> Mixed:
+        """Inputs `[batch, ...]`, mixed by one of the mixers."""
+        chosen = _choose(self.probabilities, generator)
+        return self.mixers[chosen](inputs, generator, partner) if chosen < len(self.mixers) else unmixed(inputs)
+
+
+def unmixed(inputs: Tensor) -> Mixed:
+    """Inputs `[batch, ...]` that stay as they are, each its own partner."""
+    weight = torch.ones(len(inputs), device=inputs.device)
+    weight = weight.to(inputs.dtype) if inputs.is_floating_point() else weight
+    return Mixed(inputs, torch.arange(len(inputs), device=inputs.device), weight, weight)
+
+
+def _choose(probabilities: Sequence[float], generator: torch.Generator | None) -> int:
+    """A number drawn with these probabilities; their count, with what is missing from a sum of 1."""
+    device = None if generator is None else generator.device
+    chance = torch.rand((), generator=generator, dtype=torch.float64, device=device).item()
+    passed = torch.tensor(probabilities, dtype=torch.float64).cumsum(0)
+    if len(passed) and abs(passed[-1].item() - 1) < 1e-9:
+        passed[-1] = 1  # rounding leaves nothing over
+    return int((passed <= chance).sum())

@@ -5,6 +5,7 @@ from labelwise.models.backbones import MLP, SmallCNN, backbone_for
 from labelwise.models.encoder import Encoded, Encoder
 from labelwise.models.encoding import choose_encoder, encode, encoder_from_state
 from labelwise.models.pixels import PixelEncoder
+from labelwise.models.surgery import FeatureTap, feature_tap, with_extra_input_channels
 from labelwise.models.tabular import TabularEncoder
 from labelwise.models.text import TextEncoder
 from labelwise.models.vision import VisionEncoder
@@ -14,6 +15,7 @@ __all__ = [
     "AudioEncoder",
     "Encoded",
     "Encoder",
+    "FeatureTap",
     "PixelEncoder",
     "SmallCNN",
     "TabularEncoder",
@@ -23,4 +25,6 @@ __all__ = [
     "choose_encoder",
     "encode",
     "encoder_from_state",
+    "feature_tap",
+    "with_extra_input_channels",
 ]

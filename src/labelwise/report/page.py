@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import labelwise
-from labelwise.report import charts, column_charts, expert_charts
+from labelwise.report import charts, column_charts, expert_charts, model_charts
 from labelwise.report.about import QUESTIONS
 from labelwise.report.croissant import to_croissant
 from labelwise.report.data_card import md, tidy
@@ -126,6 +126,7 @@ def _environment() -> Environment:
         charts=charts,
         column_charts=column_charts,
         expert_charts=expert_charts,
+        model_charts=model_charts,
         modules=MODULES,
         questions=QUESTIONS,
         first_page=FIRST_PAGE,

@@ -12,8 +12,8 @@ from labelwise.report.findings import confusion_facts, findings_facts
 from labelwise.report.glance import glance_facts
 from labelwise.report.modules import MODULES
 from labelwise.report.plain import attempt, existing, plain
-from labelwise.report.training import cross_fit_facts, models_facts
-from labelwise.runs import RunFolder, read_json
+from labelwise.report.training import cross_fit_facts, destabilised_facts, models_facts
+from labelwise.runs import DESTABILISED, RunFolder, read_json
 
 DESCRIPTION = "describe.json"
 COLUMNS = "columns.json"
@@ -33,9 +33,10 @@ def to_dict(run: str | os.PathLike[str], seed: int = 0) -> dict[str, Any]:
     the others), `data_issues` (what is wrong with classes, columns, groups and annotators), `findings` (counts by kind
     and task, score histograms, the worst ones with what they are about), `confusion` (given against likely labels, by
     task), `cross_fit` (out-of-fold scores by task), `models` (scores, calibration, learning curve and experts of each),
-    `metrics` (figures of the whole run), `notes` (what the audit could not do), `alerts` (what to watch for, by fixed
-    rules), `glance` (the figures to read first) and `not_shown`. A part whose file is missing or broken is None, and
-    `not_shown` has its name, the reason, and whether it is broken. `seed` is that of the bootstrap behind the
+    `destabilised` (by task which model is best as the share of wrong labels changes, if `audit.compare_models` found
+    out), `metrics` (figures of the whole run), `notes` (what the audit could not do), `alerts` (what to watch for, by
+    fixed rules), `glance` (the figures to read first) and `not_shown`. A part whose file is missing or broken is None,
+    and `not_shown` has its name, the reason, and whether it is broken. `seed` is that of the bootstrap behind the
     out-of-fold intervals.
 
     Raises `ValueError` if `run` is not a run folder.
@@ -58,6 +59,9 @@ def to_dict(run: str | os.PathLike[str], seed: int = 0) -> dict[str, Any]:
     facts["confusion"] = attempt(not_shown, "confusion", lambda: confusion_facts(folder.path, classes))
     facts["cross_fit"] = attempt(not_shown, "cross-fitting", lambda: cross_fit_facts(folder.path, classes, seed))
     facts["models"] = attempt(not_shown, "models", lambda: models_facts(folder))
+    facts["destabilised"] = attempt(
+        not_shown, "comparison of models", lambda: destabilised_facts(folder / DESTABILISED)
+    )
     facts["metrics"] = attempt(not_shown, "figures", lambda: folder.metrics) or {}
     facts["notes"] = attempt(not_shown, "notes", lambda: _notes(folder / NOTES))
     facts["alerts"] = attempt(not_shown, "alerts", lambda: alert_facts(facts))

@@ -12,19 +12,20 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from labelwise.metrics import classification_scores, reliability
+from labelwise.report.learned import PREDICTIONS, learned_facts
 from labelwise.report.plain import Missing, attempt, existing, read_table
 from labelwise.runs import LABELS, METRICS, MODEL, RunFolder, file_stem, free_name, read_json
 
 HISTORY = "history.json"
-PREDICTIONS = "predictions.parquet"
 PROBABILITIES = "probabilities"
 
 
 def models_facts(run: RunFolder) -> list[dict[str, Any]]:
     """What is known of each trained model of a run; raises `Missing` if it has none.
 
-    Each is `{"name", "method", "options", "epochs", "tasks", "history", "best_epoch", "experts", "not_shown"}`; the
-    parts whose files are missing or broken are None, and `not_shown` says why.
+    Each is `{"name", "method", "options", "epochs", "tasks", "history", "best_epoch", "learned", "experts",
+    "not_shown"}` (`learned` as `learned_facts` gives it); the parts whose files are missing or broken are None, and
+    `not_shown` says why.
     """
     models = run.models()
     if not models:
@@ -52,6 +53,17 @@ def cross_fit_facts(folder: Path, classes: dict[str, list[str]], seed: int = 0) 
         if scored is not None:
             tasks[task] = scored
     return {"tasks": tasks, "not_shown": not_shown}
+
+
+def destabilised_facts(path: Path) -> dict[str, Any] | None:
+    """What `labelwise compare-models` found, by task, see `audit.compare_models`; None if it was not asked."""
+    if not path.is_file():
+        return None
+    facts = read_json(path)
+    parts = {"rows", "corrected", "pruned", "share", "models", "curves", "crossings"}
+    if not isinstance(facts, dict) or not all(isinstance(each, dict) and parts <= set(each) for each in facts.values()):
+        raise ValueError(f"{path.name} should hold, for each task, {', '.join(sorted(parts))}")
+    return facts
 
 
 def _out_of_fold(path: Path, codes: np.ndarray, classes: list[str], seed: int) -> dict[str, Any]:
@@ -97,6 +109,7 @@ def _model(name: str, folder: Path) -> dict[str, Any]:
         "tasks": tasks,
         "history": history or None,
         "best_epoch": _best_epoch(history),
+        "learned": attempt(not_shown, "learned labels", lambda: learned_facts(folder, list(classes))),
         "experts": attempt(not_shown, "experts", lambda: _experts(metrics, gates)),
         "not_shown": not_shown,
     }

@@ -1,17 +1,18 @@
 """What all methods for wrong labels share, so that a method's own file says only what is new in it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor, nn
 
-from labelwise.functional import label_margins, masked_cross_entropy
+from labelwise.functional import label_margins, masked_cross_entropy, trimmed_mean
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
 from labelwise.methods.examples import Examples
 from labelwise.methods.method import Method
+from labelwise.mixing import Mixed
 
 BALANCES = ("none", "weights", "logit-adjustment")
 _PENDING = 1 << 20  # logits of a task, about, that wait to be noted
@@ -74,7 +75,7 @@ class NoisyMethod(Method):
         self.examples = Examples()
         self.given: dict[str, Tensor] = {}  # the training labels by row number, int64 [rows], -1 where there is none
         self.memory: dict[str, Any] = {}  # what else a checkpoint should hold: tensors, numbers, lists, dicts
-        self._frequencies: dict[str, Tensor] = {}
+        self.frequencies: dict[str, Tensor] = {}  # shares of the classes among the training labels, [classes]
         self._pending: dict[str, list[TaskBatch]] = {}
 
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
@@ -110,7 +111,7 @@ class NoisyMethod(Method):
             self._note_pending()
 
     def note_selected(self, part: TaskBatch, selected: Tensor) -> None:
-        """Note which labels, bool [batch], are learned from."""
+        """Note which labels, bool [batch], or with what share in [0, 1] they are learned from."""
         values = selected.float().masked_fill(part.labels < 0, torch.nan)
         self.examples.note(part.task, part.index, selected=values)
 
@@ -129,9 +130,17 @@ class NoisyMethod(Method):
         weights = (part.labels >= 0).to(losses.dtype)
         if chosen is not None:
             weights = weights * chosen
-        if self.balance == "weights" and self._frequencies:
-            weights = weights / self._frequencies[part.task][part.labels.clamp(min=0)]
+        if self.balance == "weights" and self.frequencies:
+            weights = weights / self.frequencies[part.task][part.labels.clamp(min=0)]
         return (weights * losses).sum() / weights.sum().clamp(min=torch.finfo(losses.dtype).tiny)
+
+    def mixed_loss(self, part: TaskBatch, mixed: Mixed) -> Tensor:
+        """Mean cross-entropy of both labels of each mixture, each counting by its share; missing ones by none."""
+        both = part._replace(
+            logits=torch.cat([part.logits, part.logits]), labels=torch.cat([part.labels, part.labels[mixed.partner]])
+        )
+        shares = torch.cat([mixed.label_weight, 1 - mixed.label_weight])
+        return self.mean(both, masked_cross_entropy(both.logits, both.labels), shares)
 
     def over_training_rows(self, ask: Callable[[Batch], dict[str, Tensor]]) -> dict[str, Tensor]:
         """What `ask` gives for every training batch, in eval mode and without gradient, as CPU tensors [rows, ...].
@@ -168,7 +177,7 @@ class NoisyMethod(Method):
             self.given[task.name] = labels
             # A class without a row has one here, so that nothing is infinite.
             counts = torch.bincount(labels[labels >= 0], minlength=len(task.classes)).clamp(min=1)
-            self._frequencies[task.name] = (counts / counts.sum()).to(self.device)
+            self.frequencies[task.name] = (counts / counts.sum()).to(self.device)
         self.examples.start(rows)
 
     def on_train_epoch_end(self) -> None:
@@ -189,9 +198,18 @@ class NoisyMethod(Method):
         self.memory = checkpoint["memory"]
 
     def _adjusted(self, task: str, logits: Tensor) -> Tensor:
-        if self.balance == "logit-adjustment" and self._frequencies:
-            return logits + self._frequencies[task].log()
+        if self.balance == "logit-adjustment" and self.frequencies:
+            return logits + self.frequencies[task].log()
         return logits
+
+
+def trimmed_heldout_loss(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], forget: float) -> Tensor:
+    """Sum over tasks of the mean cross-entropy of held-out labels without the share of largest losses, a scalar."""
+    losses = [
+        trimmed_mean(masked_cross_entropy(answers, targets[name]), forget, targets[name] >= 0)
+        for name, answers in logits.items()
+    ]
+    return torch.stack(losses).sum()
 
 
 def make_heads(features: int, tasks: Sequence[Task]) -> nn.ModuleList:

@@ -27,6 +27,7 @@ class ConfidentLearning(NoisyMethod):
 
     paper = "Northcutt, Jiang, Chuang, Confident Learning, JAIR 2021, arXiv 1911.00068"
     card = "noisy-ostracods"
+    bench = "noisy"
 
     def __init__(
         self,

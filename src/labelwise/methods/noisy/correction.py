@@ -45,6 +45,7 @@ class TransitionMethod(NoisyMethod):
     """
 
     card = "noisy-ostracods"
+    bench = "noisy"
 
     def __init__(
         self,

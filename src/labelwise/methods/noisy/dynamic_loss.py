@@ -33,6 +33,7 @@ class DynamicLoss(NoisyMethod):
 
     paper = "Jiang et al., Dynamic Loss For Robust Learning, TPAMI 2023, arXiv 2211.12506"
     card = "noisy-ostracods"
+    bench = "noisy"
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ class LabelWave(NoisyMethod):
 
     paper = "Yuan, Feng, Liu, Early Stopping Against Label Noise Without Validation Data, ICLR 2024, arXiv 2502.07551"
     card = "noisy-ostracods"
+    bench = "noisy"
 
     def __init__(
         self, backbone: nn.Module, tasks: Sequence[Task], *, epochs_without: int = 5, **shared: Unpack[Shared]

@@ -1,6 +1,6 @@
 """Leave the largest losses of each batch out, as their labels are probably wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Unpack
 
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from labelwise.functional import forget_rate, masked_cross_entropy, small_losses
 from labelwise.labels import Task
 from labelwise.methods.method import check_range
-from labelwise.methods.noisy.base import NoisyMethod, Shared, TaskBatch
+from labelwise.methods.noisy.base import NoisyMethod, Shared, TaskBatch, trimmed_heldout_loss
 
 
 class LossClip(NoisyMethod):
@@ -23,6 +23,7 @@ class LossClip(NoisyMethod):
 
     paper = "Hu et al., Noisy Ostracods, NeurIPS 2024, arXiv 2412.02313 (there: loss clip)"
     card = "noisy-ostracods"
+    bench = "noisy"
 
     def __init__(
         self,
@@ -38,6 +39,10 @@ class LossClip(NoisyMethod):
         check_range("warm_up", warm_up, least=0, most=1)
         self.forget = forget
         self.warm_up = warm_up
+
+    def heldout_loss(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+        """Held-out labels may be wrong as well: as large a share of them is left out."""
+        return trimmed_heldout_loss(logits, targets, self.forget)
 
     def forget_now(self) -> float:
         """The share to leave out in this epoch."""

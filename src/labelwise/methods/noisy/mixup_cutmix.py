@@ -6,11 +6,10 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from labelwise.functional import masked_cross_entropy
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
-from labelwise.methods.noisy.base import NoisyMethod, Shared, TaskBatch
-from labelwise.mixing import CutMix, Mixed, Mixer, Mixup
+from labelwise.methods.noisy.base import NoisyMethod, Shared
+from labelwise.mixing import CutMix, Mixer, Mixup
 
 
 class MixupCutMix(NoisyMethod):
@@ -25,6 +24,7 @@ class MixupCutMix(NoisyMethod):
 
     paper = "Zhang et al., mixup, ICLR 2018, arXiv 1710.09412; Yun et al., CutMix, ICCV 2019, arXiv 1905.04899"
     card = "noisy-ostracods"
+    bench = "noisy"
 
     def __init__(
         self,
@@ -46,11 +46,3 @@ class MixupCutMix(NoisyMethod):
         mixed = mixer(batch.inputs)
         parts = self.parts(batch, self(mixed.inputs))
         return torch.stack([self.mixed_loss(part, mixed) for part in parts]).sum()
-
-    def mixed_loss(self, part: TaskBatch, mixed: Mixed) -> Tensor:
-        """Mean cross-entropy of both labels of each mixture, each counting by its share; missing ones by none."""
-        both = part._replace(
-            logits=torch.cat([part.logits, part.logits]), labels=torch.cat([part.labels, part.labels[mixed.partner]])
-        )
-        shares = torch.cat([mixed.weight, 1 - mixed.weight])
-        return self.mean(both, masked_cross_entropy(both.logits, both.labels), shares)

@@ -7,6 +7,8 @@ from labelwise.audit import cross_fit, default_models
 from labelwise.labels import LabelTable, Task
 from labelwise.methods.noisy.base import NoisyMethod
 
+_WORTH_PROCESSES = 1_000_000  # numbers; with fewer, starting processes takes longer than they save
+
 
 def out_of_sample(method: NoisyMethod, task: Task, folds: int = 10) -> tuple[Tensor, np.ndarray]:
     """Predict the labels that `method` trains on by logistic regression on its inputs, out of sample.
@@ -23,4 +25,5 @@ def out_of_sample(method: NoisyMethod, task: Task, folds: int = 10) -> tuple[Ten
     table = LabelTable.from_columns({task.name: labels}, [Task(task.name, classes=task.classes)])
     model = default_models()["logistic regression"]
     features = inputs[rows].numpy()
-    return rows, cross_fit(table, model, task.name, min(folds, len(rows)), features=features, quiet=True)[0]
+    jobs = 1 if features.size < _WORTH_PROCESSES else None
+    return rows, cross_fit(table, model, task.name, min(folds, len(rows)), features=features, jobs=jobs, quiet=True)[0]

@@ -33,6 +33,7 @@ class NoiseClusters(NoisyMethod):
 
     paper = "NoiseCluster (SDN), as compared by Hu et al., Noisy Ostracods, NeurIPS 2024, arXiv 2412.02313"
     card = "noisy-ostracods"
+    bench = "noisy"
 
     def __init__(
         self,

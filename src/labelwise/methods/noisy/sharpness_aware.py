@@ -23,6 +23,7 @@ class SharpnessAware(NoisyMethod):
 
     paper = "Foret et al., Sharpness-Aware Minimization, ICLR 2021, arXiv 2010.01412"
     card = "noisy-ostracods"
+    bench = "noisy"
 
     def __init__(self, backbone: nn.Module, tasks: Sequence[Task], *, radius: float = 0.04, **shared: Unpack[Shared]):
         super().__init__(backbone, tasks, **shared)

@@ -6,7 +6,7 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from labelwise.functional import reweighted_loss
+from labelwise.functional import importance_weights, masked_cross_entropy
 from labelwise.labels import Task
 from labelwise.methods.method import check_range
 from labelwise.methods.noisy.base import TaskBatch
@@ -16,11 +16,14 @@ from labelwise.methods.noisy.correction import Correcting, TransitionMethod
 class TRevision(TransitionMethod):
     """Importance reweighting with the transition T + D, where D is learned together with the network.
 
-    For transitions that were estimated without any row that surely is of a class. D starts at 0, and gradients flow
-    through the weights into D and into the network.
+    For transitions that were estimated without any row that surely is of a class. D starts at 0, and learns through the
+    weights. To the network they are constants.
 
     Args:
         revision_rate: step size of D, relative to the learning rate, > 0; small, as D should stay so.
+        through_network: let gradients flow through the weights into the network as well, as minimising the weighted
+            loss over both means to the letter. The network then gives up labels that it finds improbable, since a
+            weight of 0 costs nothing.
     """
 
     paper = (
@@ -33,11 +36,13 @@ class TRevision(TransitionMethod):
         tasks: Sequence[Task],
         *,
         revision_rate: float = 0.01,
+        through_network: bool = False,
         **correcting: Unpack[Correcting],
     ):
         super().__init__(backbone, tasks, **correcting)
         check_range("revision_rate", revision_rate, above=0)
         self.revision_rate = revision_rate
+        self.through_network = through_network
         self.revisions = nn.ParameterList(torch.zeros((len(task.classes),) * 2) for task in self.tasks)
 
     def matrix(self, task: str) -> Tensor:
@@ -49,5 +54,6 @@ class TRevision(TransitionMethod):
         return dict.fromkeys(self.revisions, self.revision_rate * self.learning_rate)
 
     def corrected_losses(self, part: TaskBatch, matrix: Tensor) -> Tensor:
-        """p_y / (p (T + D))_y times the cross-entropy, differentiable throughout."""
-        return reweighted_loss(part.logits, part.labels, matrix, through_weights=True)
+        """p_y / (p (T + D))_y times the cross-entropy, differentiable by D."""
+        weighing = part.logits if self.through_network else part.logits.detach()
+        return importance_weights(weighing, part.labels, matrix) * masked_cross_entropy(part.logits, part.labels)

@@ -1,0 +1,1 @@
+"""Methods that learn from mixtures of examples; `labelwise.methods.get` gives each by its name."""

@@ -1,0 +1,40 @@
+"""What methods share that learn from mixtures in place of examples."""
+
+import torch
+from torch import Tensor
+
+from labelwise.methods.batch import Batch
+from labelwise.methods.method import check_range
+from labelwise.methods.noisy.base import NoisyMethod, TaskBatch
+from labelwise.mixing import CutMix, Mixed, Mixer, Mixup
+
+MIXERS = ("mixup", "cutmix")
+
+
+class MixedMethod(NoisyMethod):
+    """Trains on the mixtures that `mixer` makes of each batch; a method says how in `mixture_loss`.
+
+    Losses and margins of single examples are not noted, as none is seen alone.
+    """
+
+    bench = "mixing-classes"
+
+    mixer: Mixer
+
+    def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
+        """Sum over tasks of `mixture_loss`."""
+        mixed = self.mixer(batch.inputs)
+        parts = self.parts(batch, self(mixed.inputs))
+        return torch.stack([self.mixture_loss(part, mixed) for part in parts]).sum()
+
+    def mixture_loss(self, part: TaskBatch, mixed: Mixed) -> Tensor:
+        """What is minimised for one task, a scalar: the mean cross-entropy of both labels of each mixture."""
+        return self.mixed_loss(part, mixed)
+
+
+def mixer_of(name: str, alpha: float) -> Mixer:
+    """Mixup or CutMix by name. Raises `ValueError` for another name and for alpha below 0."""
+    check_range("alpha", alpha, least=0)
+    if name not in MIXERS:
+        raise ValueError(f"mixer must be one of {', '.join(MIXERS)}; got {name!r}")
+    return Mixup(alpha) if name == "mixup" else CutMix(alpha)

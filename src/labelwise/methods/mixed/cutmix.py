@@ -1,0 +1,25 @@
+"""Learn from pictures with a patch of another picture, with labels in the shares of area."""
+
+from collections.abc import Sequence
+from typing import Unpack
+
+from torch import nn
+
+from labelwise.labels import Task
+from labelwise.methods.mixed.base import MixedMethod, mixer_of
+from labelwise.methods.noisy.base import Shared
+
+
+class CutMixMethod(MixedMethod):
+    """Mixes each batch by CutMix; takes pictures alone, inputs [batch, channels, height, width].
+
+    Args:
+        alpha: of the Beta distribution of shares, >= 0; 0 leaves pictures alone.
+    """
+
+    paper = "Yun et al., CutMix, ICCV 2019, arXiv 1905.04899"
+    card = "mixing-basics"
+
+    def __init__(self, backbone: nn.Module, tasks: Sequence[Task], *, alpha: float = 1.0, **shared: Unpack[Shared]):
+        super().__init__(backbone, tasks, **shared)
+        self.mixer = mixer_of("cutmix", alpha)
