@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from tests.audit.samples import sample
 
-from labelwise.audit.on_ray import ray_cluster
+import labelwise
+from labelwise.labels import bundled
 
 CLUSTER = """
 import sys
@@ -142,7 +143,8 @@ def test_every_pass_finds_the_same_on_two_workers(tmp_path, cluster):
 @pytest.mark.slow
 def test_an_audit_that_was_killed_goes_on_and_finds_what_one_process_finds(tmp_path, cluster, environment):
     fits, there = tmp_path / "fits", tmp_path / "ray"
-    run(AUDIT, tmp_path / "local", "local", tmp_path / "others", environment=environment)
+    here = [sys.executable, "-c", AUDIT, str(tmp_path / "local"), "local", str(tmp_path / "others")]
+    local = subprocess.Popen(here, env=environment)  # meanwhile
     process = subprocess.Popen([sys.executable, "-c", AUDIT, str(there), "ray", str(fits)], env=cluster)
     deadline = time.monotonic() + 200
     while len(list((there / "probabilities").glob("*.parts/[!.]*.npy"))) < 3:
@@ -154,19 +156,21 @@ def test_an_audit_that_was_killed_goes_on_and_finds_what_one_process_finds(tmp_p
     assert not (there / "issues.parquet").exists()
 
     run(AUDIT, there, "ray", fits, environment=cluster)
+    assert local.wait(300) == 0
     folds, workers = 6, 2
     assert fits.stat().st_size <= folds + workers  # what was under way is begun again, and nothing else
     for name in ("issues.parquet", "metrics.json", "data_issues.json", "probabilities/digit.npy"):
         assert (there / name).read_bytes() == (tmp_path / "local" / name).read_bytes(), name
 
 
-def test_an_address_where_no_one_answers_is_told_at_once(monkeypatch):
+def test_an_address_where_no_one_answers_is_told_before_anything_is_made(monkeypatch, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
         monkeypatch.setenv("RAY_ADDRESS", address)
-        with pytest.raises(ConnectionError, match=rf"no Ray cluster answers at {address} .*RAY_ADDRESS"), ray_cluster():
-            pass
+        with pytest.raises(ConnectionError, match=rf"no Ray cluster answers at {address} .*RAY_ADDRESS"):
+            labelwise.audit(bundled("iris"), run=tmp_path / "run", engine="ray")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

@@ -21,7 +21,8 @@ def test_new_channels_of_weight_zero_change_no_bit(make, shape, seed):
 
 
 def test_the_new_channels_are_learned_from():
-    wider = with_extra_input_channels(SmallCNN(1, 8, size=8), 1)
+    model = SmallCNN(1, 8, size=8).requires_grad_(False)
+    wider = with_extra_input_channels(model, 1)
     wider(torch.randn(4, 2, 8, 8)).square().sum().backward()
     first = next(one for one in wider.modules() if isinstance(one, nn.Conv2d))
     assert first.in_channels == 2

@@ -46,14 +46,17 @@ def test_verdicts_are_learned_from(review):
     for task in ("animal", "family"):
         for at, each in enumerate(asked(review, task=task, sampled=True)):
             record(review, "ada", each.id, "keep" if at else "unsure")
-    stands = Learned(review).standing()
+    learned = Learned(review)
+    assert learned.chance("label", 0.99) is None  # nothing was learned yet
+    stands = learned.standing()
     assert (stands.decided, stands.wrong) == (20, 20)
     assert stands.samples == {"animal": Sample(43, 19, 0), "family": Sample(80, 19, 0)}
     assert stands.left.flagged.value > 0.6 * 7
     assert stands.left.flagged.high == 8  # seven labels and the outlier
     assert stands.left.unflagged.value == pytest.approx((24 + 61) * 0.5 / 20)
     assert stands.advice.go_on
-    assert Learned(review).chance("label", 0.99).low > 0.8
+    assert learned.chance("label", 0.99).low > 0.8
+    assert learned.chance("near_duplicate", 0.9) is None  # too few of them are decided
 
 
 def test_kept_labels_say_that_one_may_stop(review):

@@ -7,7 +7,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
-from labelwise.audit.on_ray import RayCluster, ray_cluster
+from labelwise.audit.on_ray import RayCluster, check_address, ray_cluster
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,11 +18,14 @@ _cluster: ContextVar[RayCluster | None] = ContextVar("cluster", default=None)
 
 
 def check_engine(name: str) -> None:
-    """Raise `ValueError` unless the engine is known, and `ImportError`, naming the extra, unless it is installed."""
+    """Raise `ValueError` unless the engine is known, `ImportError`, naming the extra, unless it is installed, and
+    `ConnectionError` if it is a cluster that does not answer."""
     if name not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {name!r}")
     if name == "ray" and find_spec("ray") is None:
         raise ImportError("the engine ray needs an extra: pip install 'labelwise[scale]'")
+    if name == "ray":
+        check_address()
 
 
 @contextmanager

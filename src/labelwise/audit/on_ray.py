@@ -54,31 +54,13 @@ class RayCluster:
             raise OSError(f"the Ray cluster lost a part of the work ({reason}); the same command goes on") from error
 
 
-@contextmanager
-def ray_cluster() -> Iterator[RayCluster]:
-    """Connect to the Ray cluster that this process uses already, else to the one that `ray.init()` finds.
-
-    That is the one at the address in the environment variable `RAY_ADDRESS`, or one that `ray start` started on this
-    machine; without any, one is started here for as long as the block lasts, with a worker for each processor. Raises
-    `ConnectionError` within seconds if no one answers at the address.
-    """
+def check_address() -> None:
+    """Raise `ConnectionError` within seconds if `ray_cluster` would connect to an address where no one answers."""
     import ray
 
-    if ray.is_initialized():
-        yield RayCluster()
-        return
-    _knock(os.environ.get("RAY_ADDRESS", ""))
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    try:
-        yield RayCluster()
-    finally:
-        ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """Raise `ConnectionError` if no one answers at a host and port; by itself Ray tries for a minute, and then dies."""
+    address = os.environ.get("RAY_ADDRESS", "")
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit():  # such as "auto": Ray finds it
+    if ray.is_initialized() or not port.isdigit():  # such as "auto": Ray finds it
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
@@ -87,6 +69,26 @@ def _knock(address: str) -> None:
             f"no Ray cluster answers at {address} ({error.strerror or error}); mend or unset RAY_ADDRESS, or start one "
             "there (`ray start --head`)"
         ) from None
+
+
+@contextmanager
+def ray_cluster() -> Iterator[RayCluster]:
+    """Connect to the Ray cluster that this process uses already, else to the one that `ray.init()` finds.
+
+    That is the one at the address in the environment variable `RAY_ADDRESS`, or one that `ray start` started on this
+    machine; without any, one is started here for as long as the block lasts, with a worker for each processor. Raises
+    `ConnectionError` if no one answers at the address, though only after a minute: `check_address` knows sooner.
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield RayCluster()
+        return
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        yield RayCluster()
+    finally:
+        ray.shutdown()
 
 
 class _File(NamedTuple):

@@ -90,7 +90,7 @@ def run_audit(
 
     Raises `ValueError` if there is nothing to learn (no labels, one class), for unfit probabilities, embeddings or
     kinds, and if `run` holds a run of other data or settings; `OSError`, naming the file, if the disk is full;
-    `ImportError`, naming the extra, if the engine is not installed.
+    `ImportError`, naming the extra, if the engine is not installed; `ConnectionError` if its cluster does not answer.
     """
     check_engine(engine)
     if not table.tasks:

@@ -54,6 +54,16 @@ _BENCHES = {
         "label_errors",
         "label errors found in the test sets of MNIST, IMDB and 20 Newsgroups, judged by people",
     ),
+    "mixing-classes": (
+        "mixing_classes",
+        "mixing_classes",
+        "few pictures, mixed by mixup, CutMix, decoupled mixup and RankMixup: accuracy and calibration",
+    ),
+    "mixing-speed": (
+        "mixing_speed",
+        "mixing_speed",
+        "time of mixup and CutMix: ours, the formulas of timm, kornia, and torch.lerp and a copy as limits",
+    ),
     "movielens": (
         "movielens",
         "movielens",

@@ -1,6 +1,6 @@
 """Pure maths on tensors: no state, results per example unless a `reduction` is asked for."""
 
-from labelwise.functional._boxes import boxes_to_mask
+from labelwise.functional._boxes import boxes_to_mask, generalized_iou
 from labelwise.functional._calibration import temperature
 from labelwise.functional._classification import label_margins, masked_cross_entropy
 from labelwise.functional._contrastive import (
@@ -79,6 +79,7 @@ __all__ = [
     "forward_loss",
     "fourier_field",
     "gap_cosine_distance",
+    "generalized_iou",
     "importance_weights",
     "intersection",
     "label_density_pairs",

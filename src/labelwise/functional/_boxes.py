@@ -69,3 +69,28 @@ def _reach(start: int, length: int, rim: int, size: int, device: torch.device) -
     reach = slice(min(max(start - rim, 0), size), min(max(last + rim + 1, 0), size))
     at = torch.arange(reach.start, reach.stop, device=device)
     return reach, torch.maximum(start - at, at - last).clamp(min=0)
+
+
+def generalized_iou(boxes: Tensor, others: Tensor) -> Tensor:
+    """Overlap of pairs of boxes, in (-1, 1]: 1 for equal ones, below 0 the further they are apart.
+
+    Intersection over union, minus the share of the smallest box around both that neither covers.
+
+    Args:
+        boxes: `[..., 4]`, x1, y1, x2, y2 with x1 <= x2 and y1 <= y2.
+        others: likewise, of the same shape.
+
+    Returns:
+        `[...]`.
+
+    Source: Rezatofighi et al., "Generalized Intersection over Union" (2019).
+    """
+    inside = _area(torch.maximum(boxes[..., :2], others[..., :2]), torch.minimum(boxes[..., 2:], others[..., 2:]))
+    around = _area(torch.minimum(boxes[..., :2], others[..., :2]), torch.maximum(boxes[..., 2:], others[..., 2:]))
+    union = _area(boxes[..., :2], boxes[..., 2:]) + _area(others[..., :2], others[..., 2:]) - inside
+    least = torch.finfo(boxes.dtype).tiny
+    return inside / union.clamp(min=least) - (around - union) / around.clamp(min=least)
+
+
+def _area(low: Tensor, high: Tensor) -> Tensor:
+    return (high - low).clamp(min=0).prod(-1)

@@ -57,7 +57,9 @@ def with_extra_input_channels(
     """A copy of a model whose first layer takes `n` more channels, after those that it had.
 
     The first layer is the first convolution or linear layer in the order of `model.modules()`, or the one at `path`.
-    Where a module, or its configuration, notes the number of channels as `num_channels`, that is raised too.
+    It is trainable in the copy, even where it was frozen, as it is in some detectors: else nothing would be learned
+    from the new channels. Where a module, or its configuration, notes the number of channels as `num_channels`, that is
+    raised too.
 
     Args:
         model: any module; it is left as it is.
@@ -84,7 +86,7 @@ def with_extra_input_channels(
     weight = layer.weight
     before = weight.shape[1]
     new = torch.zeros(weight.shape[0], n, *weight.shape[2:], dtype=weight.dtype, device=weight.device)
-    layer.weight = nn.Parameter(torch.cat([weight.detach(), new], 1), weight.requires_grad)
+    layer.weight = nn.Parameter(torch.cat([weight.detach(), new], 1))
     if init == "kaiming":
         nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     if isinstance(layer, nn.Linear):

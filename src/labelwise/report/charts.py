@@ -338,7 +338,8 @@ def sparkline(counts: Sequence[int]) -> Markup:
 def finish(chart: Any, name: str, label: str) -> Markup:
     """Draw a chart with the axes of all charts here; see `draw`."""
     titles = {"titleColor": "var(--muted)", "titleFontSize": 12.5, "titleFontWeight": "normal", "labelFontSize": 12.5}
-    return draw(chart.configure_axis(**titles).configure_axisY(titlePadding=8), name, label)
+    legend = {"symbolOpacity": 1}  # however faint the marks
+    return draw(chart.configure_axis(**titles).configure_axisY(titlePadding=8).configure_legend(**legend), name, label)
 
 
 def axis_label(value: str, at: int) -> str:

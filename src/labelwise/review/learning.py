@@ -16,7 +16,9 @@ _CELLS = 32  # groups of scores, of those with an outcome and of all
 _STEPS = 2.0  # expected falls of the chance from the highest score to the lowest, before any verdict
 _DRAWS = 2_000
 _PER = 20  # verdicts that advice looks ahead
-_FEW = 20  # verdicts below which advice is too early
+
+FEW = 20
+"""Verdicts below which it is too early to say anything."""
 
 _ANGLES = np.linspace(0, np.pi / 2, _GRID + 1)
 _CHANCES = np.sin((_ANGLES[1:] + _ANGLES[:-1]) / 2) ** 2
@@ -55,11 +57,15 @@ class Calibration(NamedTuple):
         """The cell of each score, int64 of its shape."""
         return np.searchsorted(self.cuts, np.asarray(score, float), side="right")
 
+    def by_cell(self, level: float = 0.95) -> Chances:
+        """The chance that a finding of each cell proves wrong, with its interval; arrays [cells]."""
+        low, high = np.quantile(self.draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        return Chances(self.draws.mean(axis=0), low, high)
+
     def chance(self, score: ArrayLike, level: float = 0.95) -> Chances:
         """The chance that a finding of each score proves wrong, with its interval; arrays of the shape of `score`."""
-        low, high = np.quantile(self.draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
         at = self.cells(score)
-        return Chances(self.draws.mean(axis=0)[at], low[at], high[at])
+        return Chances(*(each[at] for each in self.by_cell(level)))
 
 
 def calibrate(score: ArrayLike, outcome: ArrayLike, seed: int = 0) -> Calibration:
@@ -228,7 +234,7 @@ def advice(chances: ArrayLike, decided: int, bound: float = 1.0) -> Advice:
         return Advice(False, 0.0, "Nothing is left to decide here.")
     about = f"about {expected:.0f}" if expected >= 1 else "fewer than one"
     of_next = f"{about} of the next {len(ahead)} questions" if len(ahead) > 1 else f"{about} in the last question"
-    if decided < _FEW:
+    if decided < FEW:
         return Advice(True, expected, f"Go on: after {decided} decisions it is too early to say when to stop.")
     if expected >= bound * len(ahead) / _PER:
         return Advice(True, expected, f"Go on: {of_next} should turn out to be wrong.")

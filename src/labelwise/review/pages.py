@@ -16,7 +16,7 @@ import labelwise
 from labelwise.review import api
 from labelwise.review.context import Reader, Review, TheReview, Wanted, Writer, told
 from labelwise.review.deciding import Verdict
-from labelwise.review.people import Person
+from labelwise.review.people import Person, events
 from labelwise.review.queue import Filter, counts, hold, next_question, page, pairs, question_by_id
 from labelwise.review.showing import SAID, item_of, show
 from labelwise.review.verdicts import LONGEST_NOTE, undo
@@ -25,6 +25,7 @@ from labelwise.wording import SIGNS, title_of
 
 GRID = 60  # thumbnails on one page
 PAIRS = 40
+LOGGED = 10  # lines of the audit log
 LISTED = 2000  # classes that the filter offers
 
 router = APIRouter(include_in_schema=False)
@@ -130,7 +131,9 @@ def grid(
 def progress(request: Request, review: TheReview, person: Reader) -> Response:
     """Where the review stands: errors left, what findings were worth, who did what, who agrees with whom."""
     people = api.what_people_did(review, person)
-    return _page(request, "progress.html.j2", review, person, Filter(), stands=review.learned.standing(), people=people)
+    log = events(review.database, LOGGED) if person.may("admin") else []
+    stands = review.learned.standing()
+    return _page(request, "progress.html.j2", review, person, Filter(), stands=stands, people=people, log=log)
 
 
 @router.get("/advice")

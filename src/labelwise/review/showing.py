@@ -28,7 +28,8 @@ SAID = {
 def show(review: Review, question_id: int, person: Person) -> dict[str, Any]:
     """All that a reviewer needs to decide a question, in plain values.
 
-    The fields of `queue.details`, and `item` (see `item_of`), `suggestions` (the likeliest classes by the models:
+    The fields of `queue.details`, whose findings also have a `title`, a `sign` and the `chance` that such a one proves
+    wrong (`Learned.chance`), and `item` (see `item_of`), `suggestions` (the likeliest classes by the models:
     `name`, `probability`, `parent`), `words` (those of a text that speak for
     the "given" or "suggested" label), `neighbours` (the nearest others, each an item with its `distance` and the
     `label` it has in this task), `places` (where given and suggested label stand in the tree: `task`, `given`,
@@ -45,6 +46,7 @@ def show(review: Review, question_id: int, person: Person) -> dict[str, Any]:
     chances = review.predictions.of(row, task)
     for finding in found["findings"]:
         finding |= {"title": title_of(finding["kind"]), "sign": SIGNS.get(finding["kind"], "•")}
+        finding["chance"] = review.learned.chance(finding["kind"], finding["score"])
     given = chances[names.index(found["given"])] if chances is not None and found["given"] in names else None
     item = item_of(review, row, found["key"])
     return found | {

@@ -15,8 +15,10 @@ from labelwise.review.agreement import PeopleStatistics, reviewer_statistics
 from labelwise.review.database import Database, open_database
 from labelwise.review.deciding import answered
 from labelwise.review.learning import (
+    FEW,
     Advice,
     Calibration,
+    Chances,
     ErrorsLeft,
     Estimate,
     Sample,
@@ -67,7 +69,7 @@ class Learned:
         self._lock = threading.Lock()
         self._looked_at = float("-inf")
         self._last: int | None = None
-        self._calibrations: dict[str, Calibration] = {}
+        self._known: dict[str, tuple[Calibration, Chances]] = {}  # by kind
         self._standing: Standing | None = None
         columns = [question.c[name] for name in ("id", "task", "given", "sampled", "kinds")]
         ids, task, given, sampled, kinds = _columns(database, sa.select(*columns).order_by(question.c.position))
@@ -84,11 +86,18 @@ class Learned:
         labels = pq.read_table(database.run / runs.LABELS, columns=list(database.tasks))
         self._labels = {name: len(labels) - labels[name].null_count for name in database.tasks}
 
-    def chance(self, kind: str, score: float) -> Estimate:
-        """How often findings of this kind and score prove wrong, as far as one can tell, with a 95 % interval."""
-        self.standing()
-        at = self._calibrations[kind].chance([score])
-        return Estimate(*(float(each[0]) for each in at))
+    def chance(self, kind: str, score: float) -> Estimate | None:
+        """How often findings of this kind and score prove wrong, with a 95 % interval, as it was learned last.
+
+        None before anything was learned, and while so few findings of the kind are decided that it tells nothing. This
+        learns nothing itself, so that it takes no time.
+        """
+        known = self._known.get(kind)
+        if known is None:
+            return None
+        calibration, chances = known
+        at = int(calibration.cells(score))
+        return Estimate(*(float(each[at]) for each in chances))
 
     def standing(self, patience: float | None = None) -> Standing:
         """How the review stands, at most `patience` seconds ago (default 2)."""
@@ -104,14 +113,18 @@ class Learned:
 
     def _learn(self) -> Standing:
         decided, outcome = self._outcomes()
-        kinds = []
+        kinds, known = [], {}
+        calibrations: dict[str, Calibration] = {}
         likely = np.empty(len(self._kind))
         for kind in np.unique(self._kind):
             rows = np.flatnonzero(self._kind == kind)
             of, score = self._of[rows], self._score[rows]
-            calibration = self._calibrations[kind] = calibrate(score, outcome[of])
-            likely[rows] = calibration.chance(score).value
+            calibration = calibrations[kind] = calibrate(score, outcome[of])
+            chances = calibration.by_cell()
+            likely[rows] = chances.value[calibration.cells(score)]
             counts = [int((outcome[of] >= 0).sum()), int((outcome[of] == 1).sum())]
+            if counts[0] >= FEW:
+                known[kind] = calibration, chances
             kinds.append(KindStanding(kind, len(rows), *counts))
         order = np.argsort(likely, kind="stable")
         likeliest = np.full(len(decided), -1)
@@ -119,8 +132,9 @@ class Learned:
         undecided = likeliest[self._flagged & ~decided]
         flagged = [
             (calibration, self._score[undecided[self._kind[undecided] == kind]])
-            for kind, calibration in self._calibrations.items()
+            for kind, calibration in calibrations.items()
         ]
+        self._known = known
         samples = {task: self._sample(task, decided, outcome) for task in self._labels}
         of_findings = outcome[self._flagged]
         return Standing(
