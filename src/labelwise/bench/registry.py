@@ -77,7 +77,7 @@ _BENCHES = {
     "noisy": (
         "noisy",
         "noisy",
-        "sixteen methods for wrong labels on eleven data sets, planted errors and human ones; ranks, calibration, time",
+        "sixteen methods for wrong labels, planted and human: accuracy, ranks, calibration, time",
     ),
     "ostracods-protocol": (
         "ostracods_protocol",
