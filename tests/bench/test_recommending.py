@@ -61,6 +61,13 @@ def test_where_nothing_gains_it_is_cross_entropy():
     assert all(each["difference"] == 0 for each in found["nearest"])
 
 
+def test_where_nothing_is_alike_nothing_is_known():
+    far = looking(0.42) | {"imbalance": 200.0, "rows_a_class": 3.0, "one_way": 9.0}
+    found = choose(far, KNOWN, figures(large=0.05))
+    assert (found["method"], found["alike"]) == (REFERENCE, False)
+    assert choose(looking(0.42), KNOWN, figures(large=0.05))["alike"]
+
+
 def test_each_data_set_is_judged_by_the_others():
     entries = {each["data"]: each for each in leave_one_out(KNOWN, figures(large=0.05))}
     # Of each kind two are left, and the third nearest is of the other kind: nothing gains on all three.

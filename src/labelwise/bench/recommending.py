@@ -21,6 +21,7 @@ _LOOKS = ("wrong", "one_way", "imbalance", "rows_a_class")
 _LOGARITHMIC = ("wrong", "imbalance", "rows_a_class")
 _LEAST = 1e-3  # of a share, so that its logarithm is finite
 _ONE_WAY = 0.6
+_ALIKE = 2.0  # standard deviations of looks over the data sets, beyond which one says nothing of another
 
 
 def looks(wrong: float, given: np.ndarray, suggested: np.ndarray, counts: np.ndarray) -> dict[str, float]:
@@ -79,22 +80,24 @@ def choose(
     """The method to try first on data with these looks, by the data sets of `known` looks that are nearest.
 
     `figures[data set][method]["accuracy"]` by seed. Chosen is the method with the largest mean gain over cross-entropy
-    stopped early, if it gains on each of the three nearest; else cross-entropy. Gives `method`, `gain` (mean, points)
+    stopped early, if it gains on each of the three nearest; else cross-entropy, and also if these are too far: where
+    nothing is alike, nothing is known. Gives `method`, `gain` (mean, points), `alike` (whether they are near enough)
     and `nearest`: of each its `name` and the method's `difference` there with `p`.
     """
-    nearest = _nearest(own, known)
+    nearest, alike = _nearest(own, known)
     gains = {
         method: [100 * float(np.mean(_accuracy(figures, name, method)) - np.mean(_accuracy(figures, name, EARLY)))
                  for name in nearest]
         for method in figures[nearest[0]]
         if method not in (REFERENCE, EARLY)
     }  # fmt: skip
-    promising = {method: float(np.mean(each)) for method, each in gains.items() if min(each) > 0}
+    promising = {method: float(np.mean(each)) for method, each in gains.items() if alike and min(each) > 0}
     best = max(promising, key=lambda method: promising[method], default=EARLY)
     versus = {name: paired(_accuracy(figures, name, best), _accuracy(figures, name, EARLY)) for name in nearest}
     return {
         "method": REFERENCE if best == EARLY else best,
         "gain": promising.get(best, 0.0),
+        "alike": alike,
         "nearest": [
             {"name": name, "difference": 100 * each["difference"], "p": each["p"]} for name, each in versus.items()
         ],
@@ -151,7 +154,12 @@ def _why(task: str, own: Mapping[str, float], found: Mapping[str, Any], tasks: i
         f"{own['rows_a_class']:.0f} rows on average.",
     ]
     alike = "; ".join(f"{each['name']} ({each['difference']:+.1f} points{_p(each['p'])})" for each in found["nearest"])
-    if found["method"] == REFERENCE:
+    if not found["alike"]:
+        said.append(
+            "No data set of the comparison is alike enough to go by, so it is the method to compare others with: it "
+            "stops early by held-out labels."
+        )
+    elif found["method"] == REFERENCE:
         said.append(
             "On the data sets of the comparison that are most alike, no method gained over cross-entropy that stops "
             f"early on all of them: {', '.join(each['name'] for each in found['nearest'])}."
@@ -167,14 +175,14 @@ def _p(p: float | None) -> str:
     return "" if p is None else f", p = {p:.2g}"
 
 
-def _nearest(own: Mapping[str, float], known: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
-    """The names of the data sets whose looks are nearest, in units of their spread."""
+def _nearest(own: Mapping[str, float], known: Mapping[str, Mapping[str, float]]) -> tuple[Sequence[str], bool]:
+    """The names of the data sets whose looks are nearest, in units of their spread, and whether all are near enough."""
     names = list(known)
     table = np.array([_numbers(known[name]) for name in names])
     spread = table.std(axis=0)
-    apart = (table - _numbers(own)) / np.where(spread > 0, spread, 1)
-    order = np.argsort(np.linalg.norm(apart, axis=1), kind="stable")
-    return [names[k] for k in order[:NEAREST]]
+    apart = np.linalg.norm((table - _numbers(own)) / np.where(spread > 0, spread, 1), axis=1)
+    order = np.argsort(apart, kind="stable")[:NEAREST]
+    return [names[k] for k in order], bool(apart[order].mean() <= _ALIKE)
 
 
 def _numbers(each: Mapping[str, float]) -> np.ndarray:
