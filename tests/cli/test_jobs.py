@@ -29,6 +29,11 @@ def test_audit_fit_predict_export(labelwise, tmp_path, irises):
     assert audit["audit"]["flagged"] == findings["example"].nunique() < 20
     assert (tmp_path / "run" / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
+    advice = result(labelwise("recommend", "run", "--json"))
+    assert advice["task"] == "species"
+    assert advice["command"].startswith(f"labelwise fit run --method {advice['method']}")
+    assert f"try {advice['method']} first" in labelwise("recommend", "run").stdout
+
     labelwise("export", "run", "--corrected", "corrected.csv")
     corrected = pd.read_csv(tmp_path / "corrected.csv")
     assert corrected["species"][3] == "setosa"

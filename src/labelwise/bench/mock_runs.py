@@ -12,7 +12,7 @@ import yaml
 
 from labelwise.runs import write_json, write_text
 
-CLASSES = {"animal": ("cat", "dog", "owl", "yak"), "family": ("mammal", "bird")}
+CLASSES = {"animal": ("cat", "dog", "owl", "yak"), "family": ("bird", "mammal")}
 FAMILY = {"cat": "mammal", "dog": "mammal", "owl": "bird", "yak": "mammal"}
 
 

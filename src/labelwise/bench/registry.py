@@ -64,6 +64,11 @@ _BENCHES = {
         "mixing_classes",
         "few pictures, mixed by mixup, CutMix, decoupled mixup and RankMixup: accuracy and calibration",
     ),
+    "mixing-speed": (
+        "mixing_speed",
+        "mixing_speed",
+        "time of mixup and CutMix: ours, the formulas of timm, kornia, and torch.lerp and a copy as limits",
+    ),
     "movielens": (
         "movielens",
         "movielens",
@@ -77,12 +82,17 @@ _BENCHES = {
     "noisy": (
         "noisy",
         "noisy",
-        "sixteen methods for wrong labels on eleven data sets, planted errors and human ones; ranks, calibration, time",
+        "sixteen methods for wrong labels, planted and human: accuracy, ranks, calibration, time",
     ),
     "ostracods-protocol": (
         "ostracods_protocol",
         "ostracods_protocol",
         "planted noise in digits and frog calls, found by every detector, by the protocol of Noisy Ostracods",
+    ),
+    "review-load": (
+        "review_load",
+        "review_load",
+        "a review under load: 100,000 findings, 20 reviewers at once, a server that is killed; SQLite and PostgreSQL",
     ),
     "spoken-digits": (
         "linked_tasks",

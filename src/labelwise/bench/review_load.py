@@ -11,6 +11,7 @@ import json
 import os
 import random
 import re
+import shutil
 import sqlite3
 import tempfile
 import threading
@@ -28,6 +29,7 @@ from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 
+from labelwise import runs
 from labelwise.bench import postgresql
 from labelwise.bench.harness import versions
 from labelwise.bench.mock_runs import CLASSES, make_run, say
@@ -85,7 +87,9 @@ def large_run(path: Path, findings: int) -> Path:
         if row % 8 != 7
     ]
     found += [say(row, "family", "taxonomy", 0.5, "mammal", "bird") for row in range(findings - len(found))]
-    run = make_run(path, findings, found)
+    source = path.with_name(f"{path.name}-source.parquet")
+    run = make_run(path, findings, found, source=str(source), id="id")
+    shutil.copy(run / runs.LABELS, source)  # so that the items can be read again
     (run / "probabilities").mkdir()
     np.save(run / "probabilities" / "animal.npy", np.full((2, findings, 4), 0.25, np.float32))
     return run

@@ -1,7 +1,16 @@
 """Scores: how well probabilities agree with labels and found boxes with given ones, and which experts gates use."""
 
+from labelwise.metrics.calibration import adaptive_calibration_error, classwise_calibration_error, risk_coverage_area
 from labelwise.metrics.classification import classification_scores, reliability
 from labelwise.metrics.detection import coco_map
+from labelwise.metrics.embeddings import (
+    alignment,
+    mean_average_precision,
+    neighbour_overlap,
+    recall_at,
+    uniformity,
+    utilization,
+)
 from labelwise.metrics.gating import (
     expert_load,
     expert_overlap,
@@ -12,7 +21,10 @@ from labelwise.metrics.gating import (
 )
 
 __all__ = [
+    "adaptive_calibration_error",
+    "alignment",
     "classification_scores",
+    "classwise_calibration_error",
     "coco_map",
     "expert_load",
     "expert_overlap",
@@ -20,5 +32,11 @@ __all__ = [
     "expert_usage",
     "experts_used",
     "gate_entropy",
+    "mean_average_precision",
+    "neighbour_overlap",
+    "recall_at",
     "reliability",
+    "risk_coverage_area",
+    "uniformity",
+    "utilization",
 ]

@@ -1,0 +1,125 @@
+"""Scores of embeddings: how they lie to each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_PAIRS = 2**24  # distances held at a time
+
+
+def utilization(queries: Tensor, training: Tensor) -> float:
+    """Mean squared distance of each query to the nearest training embedding; low where training filled the space.
+
+    Args:
+        queries: `[n, d]`, n >= 1.
+        training: `[m, d]`, m >= 1.
+
+    Source: Venkataramanan et al., "It Takes Two to Tango" (2022), eq. 17.
+    """
+    import torch
+
+    rows = max(1, _PAIRS // len(training))
+    nearest = [_distances(part, training).amin(1) for part in queries.split(rows)]
+    return torch.cat(nearest).double().mean().item()
+
+
+def alignment(embeddings: Tensor, labels: Tensor) -> float | None:
+    """Mean squared distance between two examples of a class, over all such pairs; None if there is none.
+
+    Args:
+        embeddings: `[n, d]`, of unit length.
+        labels: int64 `[n]`.
+
+    Source: Wang and Isola, "Understanding Contrastive Representation Learning" (2020), eq. 1.
+    """
+    import torch
+
+    values, members = embeddings.double(), labels.unique(return_inverse=True)[1]
+    counts = torch.bincount(members, minlength=1).double()
+    pairs = (counts * (counts - 1)).sum()
+    if not pairs:
+        return None
+    # Over ordered pairs of a class, the sum of squared distances is 2 n times the spread around its mean.
+    sums = torch.zeros(len(counts), values.shape[1], dtype=torch.float64, device=values.device)
+    means = sums.index_add_(0, members, values) / counts[:, None]
+    spread = (values - means[members]).square().sum(1)
+    return (2 * (counts[members] * spread).sum() / pairs).item()
+
+
+def uniformity(embeddings: Tensor) -> float:
+    """Log of the mean of exp(-2 d^2) over all pairs of examples, at most 0: the lower, the more evenly they lie.
+
+    Args:
+        embeddings: `[n, d]`, of unit length, n >= 2.
+
+    Source: Wang and Isola, "Understanding Contrastive Representation Learning" (2020), eq. 2.
+    """
+    import torch
+
+    n = len(embeddings)
+    values = embeddings.double()
+    total = torch.stack([torch.exp(-2 * _distances(part, values)).sum() for part in values.split(max(1, _PAIRS // n))])
+    return ((total.sum() - n) / (n * (n - 1))).log().item()
+
+
+def recall_at(embeddings: Tensor, labels: Tensor, k: int = 1) -> float:
+    """Share of examples with one of their class among their k nearest others, by cosine, in [0, 1].
+
+    Args:
+        embeddings: `[n, d]`, n > k.
+        labels: int64 `[n]`.
+        k: >= 1.
+    """
+    import torch
+
+    unit = torch.nn.functional.normalize(embeddings, dim=1)
+    hits = []
+    for rows in torch.arange(len(unit), device=unit.device).split(max(1, _PAIRS // len(unit))):
+        similarity = unit[rows] @ unit.T
+        similarity[torch.arange(len(rows)), rows] = -torch.inf
+        hits.append((labels[similarity.topk(k, 1).indices] == labels[rows, None]).any(1))
+    return torch.cat(hits).double().mean().item()
+
+
+def neighbour_overlap(queries: Tensor, sets: Tensor, gallery: Tensor, gallery_sets: Tensor) -> float:
+    """Mean overlap of the label set of each query with that of its nearest neighbour: labels in both over in either.
+
+    Args:
+        queries: `[n, d]`, n >= 1.
+        sets: bool `[n, classes]`; two empty sets overlap in full.
+        gallery: `[m, d]`, m >= 1.
+        gallery_sets: bool `[m, classes]`.
+
+    Source: Alfassy et al., "LaSO" (2019), section 4.3.
+    """
+    import torch
+
+    rows = max(1, _PAIRS // len(gallery))
+    nearest = torch.cat([_distances(part, gallery).argmin(1) for part in queries.split(rows)])
+    found = gallery_sets[nearest]
+    both, either = (sets & found).sum(1).double(), (sets | found).sum(1).double()
+    return torch.where(either > 0, both / either.clamp(min=1), 1).mean().item()
+
+
+def mean_average_precision(scores: Tensor, sets: Tensor) -> float | None:
+    """Mean over classes of the average precision, without those classes that no example has; None if none has any.
+
+    Args:
+        scores: `[n, classes]`.
+        sets: bool `[n, classes]`.
+    """
+    from sklearn.metrics import average_precision_score
+
+    chosen = sets.any(0)
+    if not chosen.any():
+        return None
+    return float(average_precision_score(sets[:, chosen].cpu().numpy(), scores[:, chosen].detach().cpu().numpy()))
+
+
+def _distances(one: Tensor, other: Tensor) -> Tensor:
+    import torch
+
+    return torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist").square()

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import average_precision_score
+
+from labelwise.metrics import (
+    alignment,
+    mean_average_precision,
+    neighbour_overlap,
+    recall_at,
+    uniformity,
+    utilization,
+)
+
+
+def rows(n, seed=0):
+    values = torch.randn(n, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return F.normalize(values, dim=1)
+
+
+def test_utilization_falls_as_training_grows_and_is_nothing_for_what_is_there():
+    training, queries = rows(30), rows(9, 1)
+    assert utilization(training[:5], training) == 0
+    shares = [utilization(queries, training[:n]) for n in (1, 4, 10, 30)]
+    assert shares == sorted(shares, reverse=True)
+    nearest = (queries[:, None] - training).square().sum(2).amin(1)
+    assert utilization(queries, training) == pytest.approx(nearest.mean().item())
+
+
+def test_alignment_and_uniformity_over_all_pairs():
+    values, labels = rows(20), torch.arange(20) % 3
+    squares = (values[:, None] - values).square().sum(2)
+    other = ~torch.eye(20, dtype=torch.bool)
+    same = (labels[:, None] == labels) & other
+    assert alignment(values, labels) == pytest.approx(squares[same].mean().item())
+    assert uniformity(values) == pytest.approx(torch.exp(-2 * squares[other]).mean().log().item())
+    assert alignment(values, torch.arange(20)) is None
+    assert uniformity(values[:1].expand(4, 4)) == pytest.approx(0)
+
+
+def test_recall_leaves_the_example_itself_out():
+    values = torch.tensor([[1.0, 0], [0.9, 0.1], [0, 1], [0.1, 0.9], [-1, 0]])
+    labels = torch.tensor([0, 0, 1, 2, 0])
+    assert recall_at(values, labels) == pytest.approx(2 / 5)
+    assert recall_at(values, labels, 4) == pytest.approx(3 / 5)
+
+
+def test_overlap_of_label_sets():
+    gallery, sets = torch.tensor([[0.0], [10.0]]), torch.tensor([[True, True, False], [False, False, False]])
+    queries, own = torch.tensor([[1.0], [9.0], [11.0]]), torch.tensor([[True, False, True], [False] * 3, [True] * 3])
+    assert neighbour_overlap(queries, own, gallery, sets) == pytest.approx((1 / 3 + 1 + 0) / 3)
+
+
+def test_classes_that_nobody_has_do_not_count():
+    scores, sets = torch.randn(40, 3), torch.rand(40, 3) < 0.3
+    sets[:, 1] = False
+    expected = [average_precision_score(sets[:, each], scores[:, each]) for each in (0, 2)]
+    assert mean_average_precision(scores, sets) == pytest.approx(np.mean(expected))
+    assert mean_average_precision(scores, torch.zeros_like(sets)) is None
