@@ -54,6 +54,11 @@ _BENCHES = {
         "label_errors",
         "label errors found in the test sets of MNIST, IMDB and 20 Newsgroups, judged by people",
     ),
+    "lupi": (
+        "lupi",
+        "lupi",
+        "blood cells found by a small detector, alone and as the student of one that sees the right boxes",
+    ),
     "mixing-classes": (
         "mixing_classes",
         "mixing_classes",
