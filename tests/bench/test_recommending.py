@@ -108,6 +108,15 @@ def test_a_run_gets_a_method_with_its_reasons(run, tmp_path, monkeypatch):
     noisy = recommend(run)
     assert noisy["command"].endswith("--method co-teaching --set forget=0.42")
     assert "gained over cross-entropy" in noisy["why"][2]
+    assert not any("beyond chance" in reason for reason in noisy["why"])
+
+
+def test_gains_within_chance_are_called_so():
+    nearest = [{"name": name, "difference": 0.4, "p": p} for name, p in (("a", 0.2), ("b", 0.9))]
+    found = {"method": "sdn", "alike": True, "nearest": nearest}
+    assert "None of these gains is beyond chance" in recommending._why("kind", looking(0.1), found, 1)[-1]
+    sure = found | {"nearest": [*nearest, {"name": "c", "difference": 2.0, "p": 0.01}]}
+    assert "gained over" in recommending._why("kind", looking(0.1), sure, 1)[-1]
 
 
 def test_what_was_not_audited_is_refused(run, tmp_path):

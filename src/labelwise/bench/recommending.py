@@ -21,6 +21,7 @@ _LOOKS = ("wrong", "one_way", "imbalance", "rows_a_class")
 _LOGARITHMIC = ("wrong", "imbalance", "rows_a_class")
 _LEAST = 1e-3  # of a share, so that its logarithm is finite
 _ONE_WAY = 0.6
+_CHANCE = 0.05  # p from which a gain is within chance
 _ALIKE = 2.0  # standard deviations of looks over the data sets, beyond which one says nothing of another
 
 
@@ -166,6 +167,8 @@ def _why(task: str, own: Mapping[str, float], found: Mapping[str, Any], tasks: i
         )
     else:
         said.append(f"On the data sets of the comparison that are most alike it gained over cross-entropy: {alike}.")
+        if all(each["p"] is not None and each["p"] >= _CHANCE for each in found["nearest"]):
+            said.append("None of these gains is beyond chance: cross-entropy may do as well.")
     if tasks > 1:
         said.append("Each task has noise of its own; this goes by the one named, and all are learned together.")
     return said

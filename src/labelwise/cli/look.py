@@ -110,9 +110,11 @@ def compare_models(
         common.print_json(kept)
     elif not quiet:
         for title, frame in (("models", found.models), ("where two change places", found.crossings)):
-            common.table(
-                title, list(frame.columns), frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
-            )
+            if frame.empty:
+                common.say("no two models change places, whatever share of the labels is corrected\n")
+            else:
+                cells = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+                common.table(title, list(frame.columns), cells)
         common.say(f"share of corrected labels here: {found.share:.3f}\nreport  {page}")
 
 
