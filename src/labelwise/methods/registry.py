@@ -63,9 +63,9 @@ def get(name: str) -> "type[Method]":
 def info(name: str) -> dict[str, Any]:
     """All there is to know about a method, as plain JSON facts. Raises as `get` does.
 
-    `name`, `summary`, `needs` (which labels), `options` (`{"name", "type", "default", "help"}` each, the method's own
-    before those that all methods share), `paper`, `card`, `bench` (name of the experiment that compares it), `measured`
-    (its stored result); None where there is none.
+    `name`, `summary`, `needs` (which labels), `kinds` (of tasks that it learns), `options` (`{"name", "type",
+    "default", "help"}` each, the method's own before those that all methods share), `paper`, `card`, `bench` (name of
+    the experiment that compares it), `measured` (its stored result); None where there is none.
     """
     from labelwise.methods.training import Plan
 
@@ -74,6 +74,7 @@ def info(name: str) -> dict[str, Any]:
         "name": name,
         "summary": summary(name),
         "needs": method.needs,
+        "kinds": list(method.kinds),
         "options": [*describe(method).values(), *describe(Plan).values()],
         "paper": method.paper,
         "card": method.card,
