@@ -12,6 +12,7 @@ from labelwise.gates import Gate
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
 from labelwise.methods.examples import Examples
+from labelwise.models import backbone_for
 
 
 class Method(LightningModule):
@@ -71,6 +72,11 @@ class Method(LightningModule):
         self.register_buffer("temperatures", torch.ones(len(self.tasks)))
         self._random: dict[str, Any] | None = None
         self.notes: list[str] = []  # what went wrong in training, though not so wrong that it had to end
+
+    @staticmethod
+    def default_backbone(shape: Sequence[int], width: int = 128, dropout: float = 0.0) -> nn.Module:
+        """The backbone that `fit` makes for inputs of this shape; see `backbone_for`."""
+        return backbone_for(shape, width, dropout)
 
     def settled(self) -> bool:
         """Whether the weights of now are worth keeping; training does not stop early before. Asked in eval mode."""

@@ -37,7 +37,9 @@ _METHODS = {
     "rank-mixup": (f"{_MIXED}.rank_mixup", "RankMixup"),
     "sdn": (f"{_NOISY}.sdn", "NoiseClusters"),
     "sharpness-aware": (f"{_NOISY}.sharpness_aware", "SharpnessAware"),
+    "smmix": (f"{_MIXED}.smmix", "SMMixMethod"),
     "t-revision": (f"{_NOISY}.t_revision", "TRevision"),
+    "transmix": (f"{_MIXED}.transmix", "TransMixMethod"),
 }
 
 
