@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from labelwise.functional import masked_cross_entropy
@@ -12,10 +11,11 @@ from labelwise.gates import Gate
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
 from labelwise.methods.examples import Examples
+from labelwise.methods.learner import Learner
 from labelwise.models import backbone_for
 
 
-class Method(LightningModule):
+class Method(Learner):
     """A way to learn from labels, around any backbone: an `nn.Module` that maps inputs to features [batch, d].
 
     A method says how it answers (`forward`) and what it minimises (`training_step`); the rest is here. Class attributes
@@ -38,7 +38,6 @@ class Method(LightningModule):
     card: ClassVar[str | None] = None
     bench: ClassVar[str | None] = None
 
-    patience: int | None = None  # epochs without a better criterion before training stops; None: as the plan says
     examples: Examples | None = None  # what was noted of each example, of methods that note something
 
     temperatures: Tensor
@@ -70,32 +69,18 @@ class Method(LightningModule):
         self.weight_decay = weight_decay
         # Found on held-out rows after training; part of the weights, so that a stored model is calibrated.
         self.register_buffer("temperatures", torch.ones(len(self.tasks)))
-        self._random: dict[str, Any] | None = None
-        self.notes: list[str] = []  # what went wrong in training, though not so wrong that it had to end
 
     @staticmethod
     def default_backbone(shape: Sequence[int], width: int = 128, dropout: float = 0.0) -> nn.Module:
         """The backbone that `fit` makes for inputs of this shape; see `backbone_for`."""
         return backbone_for(shape, width, dropout)
 
-    def settled(self) -> bool:
-        """Whether the weights of now are worth keeping; training does not stop early before. Asked in eval mode."""
-        return True
-
     def heldout_loss(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         """How badly `logits` tell the held-out labels, a scalar; the weights where this is lowest are kept."""
         return joint_loss(logits, targets)
 
-    def criterion(self) -> float | None:
-        """A number of this epoch, the lowest of which marks the weights to keep; None leaves that to `heldout_loss`."""
-        return None
-
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """Logits [batch, classes] of each task."""
-        raise NotImplementedError
-
-    def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
-        """The loss to minimise, a scalar."""
         raise NotImplementedError
 
     def validation_step(self, batch: Batch, batch_idx: int = 0) -> None:
@@ -116,10 +101,6 @@ class Method(LightningModule):
         """Share in [0, 1] of experts that each task has in common with each, [tasks] by task; None without experts."""
         return None
 
-    def epoch_facts(self) -> dict[str, Any]:
-        """Further plain facts for the history, asked at the end of each epoch of training."""
-        return {}
-
     def facts(self) -> dict[str, Any]:
         """Further plain facts for the metrics, asked once the best weights are in place."""
         return {}
@@ -132,24 +113,6 @@ class Method(LightningModule):
     def own_rates(self) -> dict[nn.Parameter, float]:
         """Parameters with a learning rate of their own, and no weight decay."""
         return {}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the notes, and the state of the random numbers, so that training goes on as if nothing had happened."""
-        checkpoint["notes"] = list(self.notes)
-        checkpoint["random"] = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the notes; remember the random state until training starts, as what comes before may draw numbers."""
-        self.notes = list(checkpoint["notes"])
-        self._random = checkpoint["random"]
-
-    def on_train_start(self) -> None:
-        """Take up the random numbers where the checkpoint left them."""
-        if self._random is not None:
-            torch.set_rng_state(self._random["cpu"])
-            if self._random["cuda"] and torch.cuda.is_available():
-                torch.cuda.set_rng_state_all(self._random["cuda"])
-            self._random = None
 
 
 def joint_loss(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
