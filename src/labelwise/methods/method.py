@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from labelwise.gates import Gate
@@ -12,9 +11,11 @@ from labelwise.labels import Task
 from labelwise.methods.batch import Batch
 from labelwise.methods.examples import Examples
 from labelwise.methods.kinds import KINDS
+from labelwise.methods.learner import Learner
+from labelwise.models import backbone_for
 
 
-class Method(LightningModule):
+class Method(Learner):
     """A way to learn from labels, around any backbone: an `nn.Module` that maps inputs to features [batch, d].
 
     A method says how it answers (`forward`) and what it minimises (`training_step`); the rest is here. Class attributes
@@ -39,7 +40,6 @@ class Method(LightningModule):
     card: ClassVar[str | None] = None
     bench: ClassVar[str | None] = None
 
-    patience: int | None = None  # epochs without a better criterion before training stops; None: as the plan says
     examples: Examples | None = None  # what was noted of each example, of methods that note something
 
     temperatures: Tensor
@@ -70,29 +70,21 @@ class Method(LightningModule):
         # Found on held-out rows after training; part of the weights, so that a stored model is calibrated.
         self.register_buffer("temperatures", torch.ones(len(self.tasks)))
         # Of tasks of kind `real`: mean and standard deviation of the training rows, 0 and 1 of others.
-        self.register_buffer("centres", torch.zeros(len(self.tasks)))
-        self.register_buffer("spreads", torch.ones(len(self.tasks)))
-        self._random: dict[str, Any] | None = None
-        self.notes: list[str] = []  # what went wrong in training, though not so wrong that it had to end
+        numbers = any(task.kind == "real" for task in self.tasks)
+        self.register_buffer("centres", torch.zeros(len(self.tasks)), persistent=numbers)
+        self.register_buffer("spreads", torch.ones(len(self.tasks)), persistent=numbers)
 
-    def settled(self) -> bool:
-        """Whether the weights of now are worth keeping; training does not stop early before. Asked in eval mode."""
-        return True
+    @staticmethod
+    def default_backbone(shape: Sequence[int], width: int = 128, dropout: float = 0.0) -> nn.Module:
+        """The backbone that `fit` makes for inputs of this shape; see `backbone_for`."""
+        return backbone_for(shape, width, dropout)
 
     def heldout_loss(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         """How badly `logits` tell the held-out labels, a scalar; the weights where this is lowest are kept."""
         return joint_loss(logits, targets, self.tasks)
 
-    def criterion(self) -> float | None:
-        """A number of this epoch, the lowest of which marks the weights to keep; None leaves that to `heldout_loss`."""
-        return None
-
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """Logits [batch, classes] of each task; of kind `real` the number, standardised, [batch, 1]."""
-        raise NotImplementedError
-
-    def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
-        """The loss to minimise, a scalar."""
         raise NotImplementedError
 
     def validation_step(self, batch: Batch, batch_idx: int = 0) -> None:
@@ -122,8 +114,8 @@ class Method(LightningModule):
             if task.kind == "real":
                 numbers = labels[task.name].double()
                 known = numbers[rows][~numbers[rows].isnan()]
-                self.centres[at], spread = known.mean(), known.std(correction=0)
-                self.spreads[at] = spread if spread > 0 else 1
+                self.centres[at] = known.mean() if len(known) else 0
+                self.spreads[at] = known.std(correction=0) if len(known.unique()) > 1 else 1
                 # By what is stored, which has fewer digits, so that answers fit it.
                 targets[task.name] = ((numbers - self.centres[at].cpu()) / self.spreads[at].cpu()).float()
         return targets
@@ -135,10 +127,6 @@ class Method(LightningModule):
     def expert_overlap(self, inputs: Tensor) -> dict[str, Tensor] | None:
         """Share in [0, 1] of experts that each task has in common with each, [tasks] by task; None without experts."""
         return None
-
-    def epoch_facts(self) -> dict[str, Any]:
-        """Further plain facts for the history, asked at the end of each epoch of training."""
-        return {}
 
     def facts(self) -> dict[str, Any]:
         """Further plain facts for the metrics, asked once the best weights are in place."""
@@ -165,24 +153,6 @@ class Method(LightningModule):
                 f"this method learns tasks of kind {kinds} with at least 2 classes; {task.name!r} has "
                 f"{len(task.classes)}"
             )
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the notes, and the state of the random numbers, so that training goes on as if nothing had happened."""
-        checkpoint["notes"] = list(self.notes)
-        checkpoint["random"] = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the notes; remember the random state until training starts, as what comes before may draw numbers."""
-        self.notes = list(checkpoint["notes"])
-        self._random = checkpoint["random"]
-
-    def on_train_start(self) -> None:
-        """Take up the random numbers where the checkpoint left them."""
-        if self._random is not None:
-            torch.set_rng_state(self._random["cpu"])
-            if self._random["cuda"] and torch.cuda.is_available():
-                torch.cuda.set_rng_state_all(self._random["cuda"])
-            self._random = None
 
 
 def joint_loss(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], tasks: Sequence[Task]) -> Tensor:

@@ -19,7 +19,7 @@ from labelwise.methods.kinds import KINDS
 from labelwise.methods.method import Method
 from labelwise.methods.registry import describe, get
 from labelwise.methods.training import answers
-from labelwise.models import Encoder, backbone_for, encoder_from_state
+from labelwise.models import Encoder, encoder_from_state
 from labelwise.runs import MODEL, RunFolder, free_name, writing
 
 ENCODER = "encoder.safetensors"
@@ -31,7 +31,7 @@ def build(config: Mapping[str, Any], shape: Sequence[int]) -> Method:
     Its first weights are drawn from torch's global random numbers.
     """
     method, options = get(config["method"]), config["options"]
-    backbone = backbone_for(tuple(shape), options["width"], options["dropout"])
+    backbone = method.default_backbone(tuple(shape), options["width"], options["dropout"])
     tasks = [Task(**task) for task in config["tasks"]]
     return method(backbone, tasks, **{name: options[name] for name in describe(method)})
 
