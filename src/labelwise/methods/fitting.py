@@ -201,7 +201,7 @@ def _measure(
     history: list[dict[str, Any]],
     inputs: Tensor,
 ) -> None:
-    scores = {}
+    scores: dict[str, dict[str, Any]] = {}
     for at, task in enumerate(learned):
         given = table.labels(task.name)
         scores[task.name] = {
