@@ -17,6 +17,7 @@ _NOISY = "labelwise.methods.noisy"
 _MIXED = "labelwise.methods.mixed"
 _METHODS = {
     "backward-correction": (f"{_NOISY}.backward_correction", "BackwardCorrection"),
+    "c-mixup": (f"{_MIXED}.c_mixup", "CMixup"),
     "co-teaching": (f"{_NOISY}.co_teaching", "CoTeaching"),
     "co-teaching-plus": (f"{_NOISY}.co_teaching_plus", "CoTeachingPlus"),
     "confident-learning": (f"{_NOISY}.confident_learning", "ConfidentLearning"),
@@ -38,6 +39,7 @@ _METHODS = {
     "sdn": (f"{_NOISY}.sdn", "NoiseClusters"),
     "sharpness-aware": (f"{_NOISY}.sharpness_aware", "SharpnessAware"),
     "smmix": (f"{_MIXED}.smmix", "SMMixMethod"),
+    "supremix": (f"{_MIXED}.supremix", "SupReMix"),
     "t-revision": (f"{_NOISY}.t_revision", "TRevision"),
     "transmix": (f"{_MIXED}.transmix", "TransMixMethod"),
 }
