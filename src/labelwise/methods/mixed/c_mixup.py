@@ -76,7 +76,8 @@ class CMixup(NoisyMethod):
             return self(mix(own, other, share))
 
         def mix_output(module: nn.Module, given: Any, output: Tensor) -> Tensor:
-            return mix(*output.chunk(2), share)
+            first, second = output.chunk(2)
+            return mix(first, second, share)
 
         hook = self.sites[0].register_forward_hook(mix_output)
         try:
