@@ -80,6 +80,9 @@ class Method(LightningModule):
         """How badly `logits` tell the held-out labels, a scalar; the weights where this is lowest are kept."""
         return joint_loss(logits, targets)
 
+    def check_files(self) -> None:
+        """Raise `ValueError` for files that training will read and that do not fit; `fit` asks before it begins."""
+
     def criterion(self) -> float | None:
         """A number of this epoch, the lowest of which marks the weights to keep; None leaves that to `heldout_loss`."""
         return None
