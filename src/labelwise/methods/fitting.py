@@ -104,6 +104,7 @@ def fit(
     rows = {part: np.flatnonzero(parts == part) for part in ("train", "validation", "test")}
     with seeded(seed):
         model = build(config, inputs.shape[1:])
+        model.check_files()
         run = RunFolder.start(out, config)  # only now, so that wrong input or options leave no folder behind
         checkpoint = run / CHECKPOINT
         if isinstance(model, Lupi) and hidden is not None:

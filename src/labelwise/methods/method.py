@@ -83,6 +83,9 @@ class Method(Learner):
         """How badly `logits` tell the held-out labels, a scalar; the weights where this is lowest are kept."""
         return joint_loss(logits, targets, self.tasks)
 
+    def check_files(self) -> None:
+        """Raise `ValueError` for files that training will read and that do not fit; `fit` asks before it begins."""
+
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """Logits [batch, classes] of each task; of kind `real` the number, standardised, [batch, 1]."""
         raise NotImplementedError
