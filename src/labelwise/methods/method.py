@@ -1,6 +1,6 @@
 """What every training method is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -37,6 +37,7 @@ class Method(LightningModule):
     card: ClassVar[str | None] = None
     bench: ClassVar[str | None] = None
 
+    together: int = 1  # examples of a class that follow each other in training, of methods that compare them
     patience: int | None = None  # epochs without a better criterion before training stops; None: as the plan says
     examples: Examples | None = None  # what was noted of each example, of methods that note something
 
@@ -109,6 +110,26 @@ class Method(LightningModule):
     def expert_overlap(self, inputs: Tensor) -> dict[str, Tensor] | None:
         """Share in [0, 1] of experts that each task has in common with each, [tasks] by task; None without experts."""
         return None
+
+    def over_training_rows(self, ask: Callable[[Batch], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """What `ask` gives for every training batch, in eval mode and without gradient, as CPU tensors [rows, ...].
+
+        Rows that are not trained on hold zeros.
+        """
+        rows, parts = [], []
+        self.eval()
+        with torch.no_grad():
+            for batch in self.trainer.train_dataloader:
+                answer = ask(self.transfer_batch_to_device(batch, self.device, 0))
+                rows.append(batch.index)
+                parts.append({name: values.cpu() for name, values in answer.items()})
+        self.train()
+        index, found = torch.cat(rows), {}
+        for name in parts[0]:
+            values = torch.cat([part[name] for part in parts])
+            found[name] = values.new_zeros(1 + int(index.max()), *values.shape[1:])
+            found[name][index] = values
+        return found
 
     def epoch_facts(self) -> dict[str, Any]:
         """Further plain facts for the history, asked at the end of each epoch of training."""

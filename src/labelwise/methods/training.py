@@ -84,7 +84,7 @@ def train(
     progress bar. Draws from the global random numbers of torch; see `seeded`. Raises `ValueError` if the loss is no
     longer a finite number, and `KeyboardInterrupt` at once on Ctrl-C.
     """
-    batches = Batches(inputs, targets, rows, plan.rows_a_step(len(rows)), seed)
+    batches = Batches(inputs, targets, rows, plan.rows_a_step(len(rows)), seed, method.together)
     with progress(title, plan.epochs * len(batches), quiet) as advance, _silent(), _interruptible(), _deterministic():
         watch = _Watch(batches, validation, plan.patience, checkpoint, advance)
         trainer = Trainer(
