@@ -12,7 +12,7 @@ class Batch(NamedTuple):
     """Some examples: their row numbers, what the model sees of them, and their labels.
 
     `index` is int64 [batch]; `inputs` float32 [batch, ...]; `targets` holds for each task, by name, class indices
-    int64 [batch], -1 where the label is missing.
+    int64 [batch], -1 where the label is missing; or what `methods.kinds.TaskKind` says for other kinds of tasks.
     """
 
     index: Tensor  # type: ignore[assignment]  # tuple.index has no use here

@@ -1,6 +1,7 @@
-"""Scores: how well probabilities agree with labels and found boxes with given ones, and which experts gates use."""
+"""Scores: how well predictions agree with labels and found boxes with given ones, and which experts gates use."""
 
 from labelwise.metrics.calibration import adaptive_calibration_error, classwise_calibration_error, risk_coverage_area
+from labelwise.metrics.class_sets import distribution_scores, set_scores
 from labelwise.metrics.classification import classification_scores, reliability
 from labelwise.metrics.detection import coco_map
 from labelwise.metrics.embeddings import (
@@ -20,6 +21,7 @@ from labelwise.metrics.gating import (
     experts_used,
     gate_entropy,
 )
+from labelwise.metrics.regression import regression_scores
 
 __all__ = [
     "adaptive_calibration_error",
@@ -27,6 +29,7 @@ __all__ = [
     "classification_scores",
     "classwise_calibration_error",
     "coco_map",
+    "distribution_scores",
     "expert_load",
     "expert_overlap",
     "expert_recovery",
@@ -37,8 +40,10 @@ __all__ = [
     "mean_average_precision",
     "neighbour_overlap",
     "recall_at",
+    "regression_scores",
     "reliability",
     "risk_coverage_area",
+    "set_scores",
     "uniformity",
     "utilization",
 ]

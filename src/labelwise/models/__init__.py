@@ -9,15 +9,19 @@ from labelwise.models.surgery import FeatureTap, feature_tap, with_extra_input_c
 from labelwise.models.tabular import TabularEncoder
 from labelwise.models.text import TextEncoder
 from labelwise.models.vision import VisionEncoder
+from labelwise.models.vit import Attended, Attending, SmallViT, vit_for
 
 __all__ = [
     "MLP",
+    "Attended",
+    "Attending",
     "AudioEncoder",
     "Encoded",
     "Encoder",
     "FeatureTap",
     "PixelEncoder",
     "SmallCNN",
+    "SmallViT",
     "TabularEncoder",
     "TextEncoder",
     "VisionEncoder",
@@ -26,5 +30,6 @@ __all__ = [
     "encode",
     "encoder_from_state",
     "feature_tap",
+    "vit_for",
     "with_extra_input_channels",
 ]

@@ -28,7 +28,7 @@ class MixedMethod(NoisyMethod):
         return torch.stack([self.mixture_loss(part, mixed) for part in parts]).sum()
 
     def mixture_loss(self, part: TaskBatch, mixed: Mixed) -> Tensor:
-        """What is minimised for one task, a scalar: the mean cross-entropy of both labels of each mixture."""
+        """What is minimised for one task, a scalar: the mean loss of both labels of each mixture."""
         return self.mixed_loss(part, mixed)
 
 

@@ -106,7 +106,8 @@ class Metrix(Method):
 
     def heldout_loss(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         """The cross-entropy of calibrated logits: what counts of cosines is not how far they are apart."""
-        return joint_loss({name: each / temperature(each, targets[name]) for name, each in logits.items()}, targets)
+        calibrated = {name: each / temperature(each, targets[name]) for name, each in logits.items()}
+        return joint_loss(calibrated, targets, self.tasks)
 
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
         """Sum over tasks of the mean loss of anchors, on examples and, in part, on mixtures."""

@@ -19,6 +19,8 @@ class MixupMethod(MixedMethod):
         alpha: of the Beta distribution of shares, >= 0; 0 leaves examples alone.
     """
 
+    needs = "any kind of labels; missing ones count nothing in a mixture"
+    kinds = ("single", "multi", "soft", "real")
     paper = "Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018, arXiv 1710.09412"
     card = "mixing-basics"
 
