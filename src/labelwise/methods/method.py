@@ -74,7 +74,7 @@ class Method(LightningModule):
         self.notes: list[str] = []  # what went wrong in training, though not so wrong that it had to end
 
     @staticmethod
-    def default_backbone(shape: Sequence[int], width: int = 128, dropout: float = 0.0) -> nn.Module:
+    def default_backbone(shape: Sequence[Any], width: int = 128, dropout: float = 0.0) -> nn.Module:
         """The backbone that `fit` makes for inputs of this shape; see `backbone_for`."""
         return backbone_for(shape, width, dropout)
 
