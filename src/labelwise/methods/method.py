@@ -75,7 +75,7 @@ class Method(Learner):
         self.register_buffer("spreads", torch.ones(len(self.tasks)), persistent=numbers)
 
     @staticmethod
-    def default_backbone(shape: Sequence[int], width: int = 128, dropout: float = 0.0) -> nn.Module:
+    def default_backbone(shape: Sequence[Any], width: int = 128, dropout: float = 0.0) -> nn.Module:
         """The backbone that `fit` makes for inputs of this shape; see `backbone_for`."""
         return backbone_for(shape, width, dropout)
 
