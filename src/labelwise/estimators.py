@@ -53,6 +53,8 @@ class _Estimator(BaseEstimator):
         """Features, options of the method, and how to train, from parameters that are in range."""
         if not 0 <= self.validation_fraction < 1:
             raise ValueError(f"validation_fraction must be in [0, 1); got {self.validation_fraction}")
+        if "epochs" in (self.options or {}):
+            raise ValueError("how many epochs is said by max_epochs; leave 'epochs' out of options")
         own, shared = check_options(self.method, {**(self.options or {}), "epochs": self.max_epochs})
         return self._features(X, reset=True), own, Plan(**shared)
 

@@ -70,6 +70,10 @@ def audit(
     from labelwise.audit import run_audit
     from labelwise.runs import RunFolder, write_text
 
+    if labels_only and (model or embeddings):
+        raise typer.BadParameter("--labels-only looks at labels alone: leave --model and --embeddings out")
+    if probabilities and model:
+        raise typer.BadParameter("--probabilities take the place of models: leave --model out")
     links = common.parents(parent)
     told = report.read_about(about) if about is not None else None  # before minutes of work, so that errors come now
     table = labelwise.read(source, label or (), group, split, id, links, quiet=quiet or json)

@@ -32,6 +32,8 @@ _METHODS = {
     "label-wave": (f"{_NOISY}.label_wave", "LabelWave"),
     "loss-clip": (f"{_NOISY}.loss_clip", "LossClip"),
     "lupi": ("labelwise.methods.privileged.lupi", "Lupi"),
+    "m3col": (f"{_MIXED}.m3col", "M3Col"),
+    "metrix": (f"{_MIXED}.metrix", "Metrix"),
     "mixup": (f"{_MIXED}.mixup", "MixupMethod"),
     "mixup-cutmix": (f"{_NOISY}.mixup_cutmix", "MixupCutMix"),
     "plm": (f"{_NOISY}.plm", "PartLevelLabels"),

@@ -85,7 +85,7 @@ def train(
     longer a finite number, and `KeyboardInterrupt` at once on Ctrl-C.
     """
     targets = method.prepare(targets, torch.from_numpy(rows))
-    batches = Batches(inputs, targets, rows, plan.rows_a_step(len(rows)), seed)
+    batches = Batches(inputs, targets, rows, plan.rows_a_step(len(rows)), seed, method.together)
     with progress(title, plan.epochs * len(batches), quiet) as advance, _silent(), _interruptible(), _deterministic():
         watch = _Watch(batches, validation, plan.patience, checkpoint, advance)
         trainer = Trainer(

@@ -6,6 +6,7 @@ from labelwise.metrics.classification import classification_scores, reliability
 from labelwise.metrics.detection import coco_map
 from labelwise.metrics.embeddings import (
     alignment,
+    map_at_r,
     mean_average_precision,
     neighbour_overlap,
     recall_at,
@@ -35,6 +36,7 @@ __all__ = [
     "expert_usage",
     "experts_used",
     "gate_entropy",
+    "map_at_r",
     "mean_average_precision",
     "neighbour_overlap",
     "recall_at",

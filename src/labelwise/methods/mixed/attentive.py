@@ -1,7 +1,7 @@
 """What methods share that mix pictures by what a vision transformer attends to."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ class AttentiveMethod(MixedMethod):
         super().__init__(backbone, tasks, **shared)
 
     @staticmethod
-    def default_backbone(shape: Sequence[int], width: int = 128, dropout: float = 0.0) -> nn.Module:
+    def default_backbone(shape: Sequence[Any], width: int = 128, dropout: float = 0.0) -> nn.Module:
         """A small vision transformer; see `vit_for`."""
         return vit_for(shape, width, dropout)
 

@@ -1,7 +1,7 @@
 """What all methods for wrong labels share, so that a method's own file says only what is new in it."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 import torch
@@ -166,24 +166,6 @@ class NoisyMethod(Method):
         """The same for further labels, as `part.labels`, of the rest of what `share` [batch] leaves for them."""
         both = part._replace(logits=torch.cat([part.logits] * 2), labels=torch.cat([part.labels, others]))
         return self.mean(both, both.losses, torch.cat([share, 1 - share]))
-
-    def over_training_rows(self, ask: Callable[[Batch], dict[str, Tensor]]) -> dict[str, Tensor]:
-        """What `ask` gives for every training batch, in eval mode and without gradient, as CPU tensors [rows, ...].
-
-        Rows that are not trained on hold zeros.
-        """
-        found: dict[str, Tensor] = {}
-        rows = len(next(iter(self.given.values())))
-        self.eval()
-        with torch.no_grad():
-            for batch in self.trainer.train_dataloader:
-                on_device = self.transfer_batch_to_device(batch, self.device, 0)
-                for name, values in ask(on_device).items():
-                    if name not in found:
-                        found[name] = torch.zeros(rows, *values.shape[1:], dtype=values.dtype)
-                    found[name][batch.index] = values.cpu()
-        self.train()
-        return found
 
     def epochs_of(self, share: float) -> int:
         """So many epochs are this share of the planned ones, rounded up."""
