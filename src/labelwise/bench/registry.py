@@ -64,6 +64,11 @@ _BENCHES = {
         "mixing_classes",
         "few pictures, mixed by mixup, CutMix, decoupled mixup and RankMixup: accuracy and calibration",
     ),
+    "mixing-retrieval": (
+        "mixing_retrieval",
+        "mixing_retrieval",
+        "embeddings of digits and groceries, learned with and without mixtures: neighbours of unseen classes",
+    ),
     "mixing-speed": (
         "mixing_speed",
         "mixing_speed",
