@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
@@ -39,6 +40,7 @@ class Method(LightningModule):
     bench: ClassVar[str | None] = None
 
     patience: int | None = None  # epochs without a better criterion before training stops; None: as the plan says
+    passes: int | None = None  # over the training rows; None: as the plan says
     examples: Examples | None = None  # what was noted of each example, of methods that note something
 
     temperatures: Tensor
@@ -81,6 +83,10 @@ class Method(LightningModule):
     def settled(self) -> bool:
         """Whether the weights of now are worth keeping; training does not stop early before. Asked in eval mode."""
         return True
+
+    def order(self, rows: np.ndarray, targets: Mapping[str, Tensor], seed: int) -> np.ndarray | None:
+        """The order in which the training `rows` come; None draws one anew for each epoch."""
+        return None
 
     def heldout_loss(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         """How badly `logits` tell the held-out labels, a scalar; the weights where this is lowest are kept."""

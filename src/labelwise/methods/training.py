@@ -84,11 +84,13 @@ def train(
     progress bar. Draws from the global random numbers of torch; see `seeded`. Raises `ValueError` if the loss is no
     longer a finite number, and `KeyboardInterrupt` at once on Ctrl-C.
     """
-    batches = Batches(inputs, targets, rows, plan.rows_a_step(len(rows)), seed)
-    with progress(title, plan.epochs * len(batches), quiet) as advance, _silent(), _interruptible(), _deterministic():
+    order, epochs = method.order(rows, targets, seed), plan.epochs if method.passes is None else method.passes
+    size = plan.rows_a_step(len(rows))
+    batches = Batches(inputs, targets, rows, size, seed) if order is None else Batches(inputs, targets, order, size)
+    with progress(title, epochs * len(batches), quiet) as advance, _silent(), _interruptible(), _deterministic():
         watch = _Watch(batches, validation, plan.patience, checkpoint, advance)
         trainer = Trainer(
-            max_epochs=plan.epochs,
+            max_epochs=epochs,
             callbacks=[watch],
             plugins=[SafetensorsIO()],
             devices=1,
