@@ -64,6 +64,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
         """
         if not 0 <= self.validation_fraction < 1:
             raise ValueError(f"validation_fraction must be in [0, 1); got {self.validation_fraction}")
+        if "epochs" in (self.options or {}):
+            raise ValueError("how many epochs is said by max_epochs; leave 'epochs' out of options")
         own, shared = check_options(self.method, {**(self.options or {}), "epochs": self.max_epochs})
         plan = Plan(**shared)
         X = self._features(X, reset=True)

@@ -11,7 +11,11 @@ from labelwise.methods.method import Method
 from labelwise.methods.noisy.base import NoisyMethod
 
 OTHER_INPUTS = {"cutmix", "m3col", "smmix", "transmix"}  # pictures, or two modalities
-NAMES = [name for name in methods.names() if issubclass(methods.get(name), NoisyMethod) and name not in OTHER_INPUTS]
+NAMES = [
+    name
+    for name in methods.names()
+    if issubclass(found := methods.get(name), NoisyMethod) and "single" in found.kinds and name not in OTHER_INPUTS
+]
 MIXING = {"mixup", "mixup-cutmix", "decoupled-mixup"}
 QUICK = {"confident-learning": {"folds": 3}, "sdn": {"most_rows": 60}}
 
