@@ -26,6 +26,7 @@ _METHODS = {
     "decoupled-mixup": (f"{_MIXED}.decoupled_mixup", "DecoupledMixup"),
     "divide-mix": (f"{_NOISY}.divide_mix", "DivideMix"),
     "dselect-k": ("labelwise.methods.dselect_k", "DSelectKMethod"),
+    "dualmix": ("labelwise.methods.skewed.dualmix", "DualMix"),
     "dynamic-loss": (f"{_NOISY}.dynamic_loss", "DynamicLoss"),
     "forward-correction": (f"{_NOISY}.forward_correction", "ForwardCorrection"),
     "importance-reweighting": (f"{_NOISY}.importance_reweighting", "ImportanceReweighting"),
