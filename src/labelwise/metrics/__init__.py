@@ -2,7 +2,7 @@
 
 from labelwise.metrics.calibration import adaptive_calibration_error, classwise_calibration_error, risk_coverage_area
 from labelwise.metrics.classification import classification_scores, reliability
-from labelwise.metrics.detection import coco_map
+from labelwise.metrics.detection import coco_map, precision_recall
 from labelwise.metrics.embeddings import (
     alignment,
     mean_average_precision,
@@ -34,6 +34,7 @@ __all__ = [
     "gate_entropy",
     "mean_average_precision",
     "neighbour_overlap",
+    "precision_recall",
     "recall_at",
     "reliability",
     "risk_coverage_area",
