@@ -115,6 +115,7 @@ def test_in_pipelines_and_searches():
     [
         ({"method": "dselectk"}, "did you mean 'dselect-k'"),
         ({"options": {"kk": 2}}, "no option 'kk'; did you mean 'k'"),
+        ({"options": {"epochs": 2}}, "said by max_epochs; leave 'epochs' out of options"),
         ({"max_epochs": 0}, "epochs must be at least 1"),
         ({"max_epochs": 2.5}, "'epochs' must be int"),
         ({"validation_fraction": 1.0}, r"validation_fraction must be in \[0, 1\)"),

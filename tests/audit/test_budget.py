@@ -191,6 +191,12 @@ def test_unfit_arguments_are_refused(data, change, message):
         search(change(*data))
 
 
+@pytest.mark.parametrize("settings", [{"budgets": []}, {"seeds": 0}, {"seeds": []}])
+def test_nothing_to_try_is_refused(data, settings):
+    with pytest.raises(ValueError, match="at least one seed and one budget"):
+        search(data, **{"budgets": 6, **settings})
+
+
 def test_a_budget_that_buys_nothing_is_refused(data):
     with pytest.raises(
         ValueError, match=r"a budget of 0\.5 buys no label in the split \[0\.0, 1\.0\] among weak, strong"

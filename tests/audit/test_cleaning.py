@@ -88,6 +88,8 @@ def test_unfit_arrays_are_refused():
         cleaning_report([0, 1], [0, 1], [0, 1])
     with pytest.raises(ValueError, match="clean must hold class indices, or -1; got int64, least -2"):
         cleaning_report([True, False], [0, 1], [0, -2])
+    with pytest.raises(ValueError, match=r"suggested must be class indices \[2\], or -1; got int64 \[1\]"):
+        cleaning_report([True, False], [0, 1], [0, 1], suggested=[1])
 
 
 @pytest.fixture

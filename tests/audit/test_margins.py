@@ -31,6 +31,8 @@ def test_unfit_logits_are_refused():
         area_under_margin([], np.array([0]))
     with pytest.raises(ValueError, match=r"got shapes \[2\] and \[3, 2\]"):
         area_under_margin([np.zeros((3, 2))], np.array([0, 1]))
+    with pytest.raises(ValueError, match="those of epoch 1 give no margin at row 1"):
+        area_under_margin([np.zeros((3, 2)), [[np.nan, 0], [0, np.nan], [0, 0]]], np.array([-1, 0, 1]))
 
 
 def test_labels_that_training_contradicts_are_findings_by_the_share_of_the_other_class():

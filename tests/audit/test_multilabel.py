@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -117,12 +118,21 @@ def test_perfect_labels_have_no_issue():
         ([{0}, {1}], np.array([[0.5, 0.5], [0.5, 1.5]]), r"in \[0, 1\]; got 1.5 at row 1, column 1"),
         ([{0}, {1}], np.array([[0.5, np.nan], [0.5, 0.5]]), "got nan at row 0, column 1"),
         ([{0}, {1}], np.ones((2, 2), int), "probs must be floats"),
+        ([{0}, {1}], np.ones(2), r"probs must be floats \[n, classes\]; got float64 \[2\]"),
+        ([0, 1], np.ones((2, 2)), "a set of class indices a row, or a matrix .*; got 0"),
+        (None, np.ones((2, 2)), "a set of class indices a row, or a matrix .*; got None"),
     ],
 )
 def test_unfit_arrays_are_refused(labels, probs, message):
     for function in (multilabel_confident_joint, multilabel_label_issues, multilabel_label_quality):
         with pytest.raises(ValueError, match=message):
             function(labels, probs)
+
+
+def test_a_frame_is_a_matrix():
+    labels, probs = sample(0, 30, 3)
+    issues = multilabel_label_issues(pd.DataFrame(labels), pd.DataFrame(probs))
+    np.testing.assert_array_equal(issues, multilabel_label_issues(labels, probs))
 
 
 def test_unknown_options_are_refused():

@@ -106,6 +106,18 @@ def test_other_files_are_refused(tmp_path, arrays, message):
         relabel.LabelMaps.load(path)
 
 
+def test_boxes_in_pixels_are_refused():
+    maps = relabel.LabelMaps(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2, dtype=torch.int16), 2)
+    with pytest.raises(ValueError, match=r"boxes must be shares of the picture, 0 to 1; got 0 to 24 \(divide pixels"):
+        maps.targets(torch.tensor([0]), torch.tensor([[0, 0, 24.0, 24]]))
+
+
+@pytest.mark.parametrize(("name", "range"), [("scale", (0.5, 2)), ("scale", (0.9, 0.1)), ("ratio", (0, 1))])
+def test_unfit_crops_are_refused(name, range):
+    with pytest.raises(ValueError, match=f"{name} must be least and largest, above 0"):
+        relabel.random_boxes(1, 8, 8, torch.Generator(), **{name: range})
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 broken"])
 def test_broken_files_are_refused(tmp_path, content):
     path = tmp_path / "broken.npz"

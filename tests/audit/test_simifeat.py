@@ -78,6 +78,12 @@ def test_unfit_arguments_are_refused():
         simifeat(embeddings[:10], labels[:10])
     with pytest.raises(ValueError, match=r"embeddings must be \[n, d\] and labels class indices \[n\]"):
         simifeat(embeddings, labels[:5])
+    with pytest.raises(ValueError, match=r"confidence must be in \[0, 1\]; got 20"):
+        simifeat(embeddings, labels, confidence=20)
+    with pytest.raises(ValueError, match="or -1 if missing; got -2 at row 3"):
+        simifeat(embeddings, np.where(np.arange(len(labels)) == 3, -2, labels))
+    with pytest.raises(ValueError, match="embeddings must be numbers; got <U1"):
+        simifeat(np.full(embeddings.shape, "a"), labels)
     embeddings[7] = 0
     with pytest.raises(ValueError, match="not all zeros; row 7 is not"):
         simifeat(embeddings, labels)

@@ -64,7 +64,15 @@ def test_classes_that_are_not_given_are_never_mistaken():
 def test_unfit_arguments_are_refused():
     with pytest.raises(ValueError, match=r"discard must be in \[0, 1\); got 1"):
         anchor_points(np.full((2, 2), 0.5), discard=1)
-    with pytest.raises(ValueError, match=r"probs must be \[n, classes\]; got \[0, 2\]"):
+    with pytest.raises(ValueError, match=r"probs must be floats \[n, classes\]; got float64 \[0, 2\]"):
         anchor_points(np.zeros((0, 2)))
+    with pytest.raises(ValueError, match="got nan at row 1, column 0"):
+        anchor_points(np.array([[0.5, 0.5], [np.nan, 1]]))
+    with pytest.raises(ValueError, match="row 0 sums to 3"):
+        anchor_points(np.array([[1.0, 2.0]]))
     with pytest.raises(ValueError, match="at least 3 rows must have a label; got 2"):
         hoc(np.ones((3, 2)), np.array([0, 1, -1]), quiet=True)
+    with pytest.raises(ValueError, match="rounds and steps must be at least 1; got 0 and 5"):
+        hoc(np.ones((3, 2)), np.array([0, 1, 1]), rounds=0, steps=5, quiet=True)
+    with pytest.raises(ValueError, match="got 2 names and class 2"):
+        hoc(np.ones((3, 2)), np.array([0, 1, 2]), classes=("a", "b"), quiet=True)

@@ -11,6 +11,7 @@ from labelwise.audit.confident import Columns
 from labelwise.audit.engines import spread
 
 _NUMBERS = 2**20  # that are held at a time, or four columns of length n if these are more
+_PART = 2**18  # numbers that are searched at a time, so that they fit a processor's cache
 
 
 def best_of_pairs(columns: Columns, probs: np.ndarray, wanted: csr_array) -> np.ndarray:
@@ -61,43 +62,56 @@ def _search(probs: np.ndarray, above: float, span: _Span) -> tuple[np.ndarray, n
     """The rows to flag, and how many are wanted of each pair that has too few of them above that margin, else 0."""
     values = _gather(probs, span.rows)
     wanted, unsettled = span.wanted, span.wanted.data.copy()
+    sizes = np.diff(span.ends, prepend=0)
 
-    def search(k: int) -> np.ndarray:
-        members, pairs = slice(span.ends[k - 1] if k else 0, span.ends[k]), slice(*wanted.indptr[k : k + 2])
-        others, number = wanted.indices[pairs], np.zeros(wanted.shape[1], np.int64)
-        number[others] = np.minimum(wanted.data[pairs], members.stop - members.start + 1)
+    def search(classes: slice) -> np.ndarray:
+        first, last = classes.start, classes.stop
+        members = slice(span.ends[first] - sizes[first], span.ends[last - 1])
+        pairs = slice(*wanted.indptr[[first, last]])
+        given = np.repeat(np.arange(last - first), np.diff(wanted.indptr[first : last + 1]))
+        other = wanted.indices[pairs]
+        number = np.zeros((last - first, wanted.shape[1]), np.int64)
+        number[given, other] = np.minimum(wanted.data[pairs], sizes[classes][given] + 1)
         margins = values[members] - span.own[members][:, None]
-        bounds = _bounds(margins, span.best[members], number)
+        label = np.repeat(np.arange(last - first), sizes[classes])
+        bounds = _bounds(margins, label, span.best[members], number)
         if above > -np.inf:
-            unsettled[pairs][bounds[others] > above] = 0
+            unsettled[pairs][bounds[given, other] > above] = 0
             bounds[bounds <= above] = np.inf
         else:
             unsettled[pairs] = 0
-        row, other = np.divmod(np.flatnonzero(margins >= bounds), len(bounds))
-        order, rank = _ranked(other, margins[row, other])
-        found: np.ndarray = span.rows[members][row[order[rank < number[other[order]]]]]
+        row, other = np.divmod(np.flatnonzero(margins >= bounds[label]), wanted.shape[1])
+        pair = label[row] * wanted.shape[1] + other
+        fit = np.ones(len(row), bool)  # but for pairs of which more rows than wanted reach the bound
+        crowded = np.flatnonzero((np.bincount(pair, minlength=number.size) > number.ravel())[pair])
+        order, rank = _ranked(pair[crowded], margins[row[crowded], other[crowded]])
+        fit[crowded[order[rank >= number.ravel()[pair[crowded[order]]]]]] = False
+        found: np.ndarray = span.rows[members][row[fit]]
         return found
 
-    present = np.flatnonzero(np.diff(span.ends, prepend=0)).tolist()
-    found = (in_threads if values.size > _NUMBERS else map)(search, present)
+    parts = _slices(span.ends + np.arange(1, len(span.ends) + 1), _PART // wanted.shape[1])
+    found = (in_threads if values.size > _NUMBERS else map)(search, parts)
     return np.concatenate([span.rows[:0], *found]), unsettled
 
 
-def _bounds(margins: np.ndarray, best: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """A margin of each class that at least `number` rows reach: inf where that is 0, -inf if there are fewer rows.
+def _bounds(margins: np.ndarray, label: np.ndarray, best: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """A margin of each pair [label, other] that at least `number` rows reach: inf where that is 0, -inf if fewer do.
 
-    Most come from the rows of which the class is the most probable, as these are few; of the rest all margins are
-    sorted.
+    Rows lie in the order of their `label`. Most bounds come from the rows of which the other class is the most
+    probable, as these are few; of the rest all margins are sorted.
     """
     bounds = np.where(number > 0, -np.inf, np.inf).astype(margins.dtype)
-    rows = np.flatnonzero(number[best])
-    other = best[rows]
-    order, rank = _ranked(other, margins[rows, other])
-    last = order[rank == number[other[order]] - 1]
-    bounds[other[last]] = margins[rows[last], other[last]]
-    rest = np.flatnonzero((bounds == -np.inf) & (number <= len(margins)))
-    if len(rest):
-        bounds[rest] = np.sort(margins[:, rest], axis=0)[len(margins) - number[rest], np.arange(len(rest))]
+    rows = np.flatnonzero(number[label, best])
+    pair = label[rows] * number.shape[1] + best[rows]
+    order, rank = _ranked(pair, margins[rows, best[rows]])
+    last = order[rank == number.ravel()[pair[order]] - 1]
+    bounds.ravel()[pair[last]] = margins[rows[last], best[rows[last]]]
+    ends = np.cumsum(np.bincount(label, minlength=len(number)))
+    rest = (bounds == -np.inf) & (number <= np.diff(ends, prepend=0)[:, None])
+    for k in np.flatnonzero(rest.any(axis=1)):
+        others = np.flatnonzero(rest[k])
+        ascending = np.sort(margins[ends[k - 1] if k else 0 : ends[k]].take(others, axis=1), axis=0)
+        bounds[k, others] = ascending[len(ascending) - number[k, others], np.arange(len(others))]
     return bounds
 
 
@@ -120,13 +134,20 @@ def _spans(columns: Columns, rows: np.ndarray, wanted: csr_array) -> Iterator[_S
     rows = rows[np.argsort(labels, kind="stable")]
     ends = np.cumsum(np.bincount(labels, minlength=wanted.shape[0]))
     most = max(_NUMBERS, 4 * len(columns.given)) // wanted.shape[1]
-    k = 0
-    while k < len(ends):
-        start = ends[k - 1] if k else 0
-        after = max(k + 1, int(np.searchsorted(ends, start + most, side="right")))
-        part = rows[start : ends[after - 1]]
-        yield _Span(wanted[k:after], part, ends[k:after] - start, columns.own[part], columns.best[part])
-        k = after
+    for classes in _slices(ends, most):
+        start = ends[classes.start - 1] if classes.start else 0
+        part = rows[start : ends[classes.stop - 1]]
+        yield _Span(wanted[classes], part, ends[classes] - start, columns.own[part], columns.best[part])
+
+
+def _slices(ends: np.ndarray, most: int) -> Iterator[slice]:
+    """All classes, cut so that each slice holds at most so many rows, or a single class; `ends` are those of rows."""
+    first = 0
+    while first < len(ends):
+        start = ends[first - 1] if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, start + most, side="right")))
+        yield slice(first, last)
+        first = last
 
 
 def _gather(probs: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -141,7 +141,9 @@ def label_budget(
     items = _distinct(inputs)
     ordered = [replace(source, labels=_of(source.labels, items)) for source in ordered]
     pool, classes = inputs[items], int(truth.max()) + 1
-    chosen = range(seeds) if isinstance(seeds, int) else seeds
+    chosen = range(seeds) if isinstance(seeds, int | np.integer) else seeds
+    if not len(chosen) or not np.size(budgets):
+        raise ValueError(f"there must be at least one seed and one budget; got seeds {seeds} and budgets {budgets}")
     shares = split_shares(len(ordered), steps)
     costs = [source.cost for source in ordered]
     key = _key(model, pool, ordered, test_inputs, truth, sampling, temperature, loss) if store else ""

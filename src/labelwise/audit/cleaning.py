@@ -61,7 +61,12 @@ def cleaning_report(
     pseudo = np.isin(given, list(pseudo_classes))
     accuracy = None
     if suggested is not None:
-        accuracy = _share((np.asarray(suggested)[scored] == right)[flagged & relabelled].sum(), flagged & relabelled)
+        instead = np.asarray(suggested)
+        if instead.shape != scored.shape or not np.issubdtype(instead.dtype, np.integer):
+            raise ValueError(
+                f"suggested must be class indices [{len(scored)}], or -1; got {instead.dtype} {list(instead.shape)}"
+            )
+        accuracy = _share((instead[scored] == right)[flagged & relabelled].sum(), flagged & relabelled)
     return {
         "hit_rate": _share(flagged & errors, errors),
         "feature_hit_rate": _share(flagged & removed, removed),

@@ -18,6 +18,10 @@ def labelled_neighbours(
             f"embeddings must be [n, d] and labels class indices [n]; got {list(vectors.shape)} and {given.dtype} "
             f"{list(given.shape)}"
         )
+    if vectors.dtype.kind not in "fiub":
+        raise ValueError(f"embeddings must be numbers; got {vectors.dtype}")
+    if given.min(initial=0) < -1:
+        raise ValueError(f"labels must be class indices, or -1 if missing; got {given.min()} at row {given.argmin()}")
     rows = np.flatnonzero(given >= 0)
     if len(rows) < fewest:
         raise ValueError(f"at least {fewest} rows must have a label; got {len(rows)}")

@@ -57,6 +57,7 @@ class Ledger:
 
     def bought(self, source: str) -> np.ndarray:
         """Ids of the items that this source was paid for, int64, ascending."""
+        self._check(source)
         return np.flatnonzero(self._place[source] >= 0)
 
     def query(self, source: str, ids: ArrayLike) -> np.ndarray:
@@ -65,9 +66,11 @@ class Ledger:
         Raises `ValueError`, and buys nothing, if the budget does not cover them, if the source gives unfit labels, and
         if there is no such source or item.
         """
-        if source not in self._sources:
-            raise ValueError(f"there is no source {source!r}; there are {', '.join(self._sources)}")
-        wanted, place = np.asarray(ids, np.int64), self._place[source]
+        self._check(source)
+        wanted, place = np.asarray(ids), self._place[source]
+        if wanted.size and not np.issubdtype(wanted.dtype, np.integer):
+            raise ValueError(f"ids must be integers; got {wanted.dtype}")
+        wanted = wanted.astype(np.int64)
         if wanted.size and (wanted.min() < 0 or wanted.max() >= len(place)):
             raise ValueError(f"ids must be in [0, {len(place)}); got {wanted.min()} to {wanted.max()}")
         new = np.unique(wanted[place[wanted] < 0])
@@ -82,6 +85,10 @@ class Ledger:
             place[new] = len(self._labels[source]) + np.arange(len(new))
             self._labels[source] = np.concatenate([self._labels[source], labels])
         return self._labels[source][place[wanted]]
+
+    def _check(self, source: str) -> None:
+        if source not in self._sources:
+            raise ValueError(f"there is no source {source!r}; there are {', '.join(self._sources)}")
 
     def _ask(self, source: str, ids: np.ndarray) -> np.ndarray:
         labels = self._sources[source].labels
@@ -114,6 +121,8 @@ def split_shares(n_sources: int, steps: int = 4) -> np.ndarray:
 
     The first splits spend least on the first source. Two sources give steps + 1 splits.
     """
+    if n_sources < 1 or steps < 1:
+        raise ValueError(f"there must be at least one source and one step; got {n_sources} and {steps}")
     ways = itertools.product(range(steps + 1), repeat=n_sources)
     return np.array([way for way in ways if sum(way) == steps]) / steps
 
@@ -127,7 +136,8 @@ def plan(budget: float, costs: Sequence[float], shares: ArrayLike, available: in
     is n_strong = floor(f B) and n_weak = floor((B - n_strong) / c). No more than `available` items are labelled in all
     (default: without limit), the dearest first.
 
-    Raises `ValueError` for a negative budget, and shares that do not fit.
+    Raises `ValueError` for a negative budget or number of items, for costs that are not above 0, and shares that do not
+    fit.
     """
     parts = np.asarray(shares, float)
     if (
@@ -141,6 +151,10 @@ def plan(budget: float, costs: Sequence[float], shares: ArrayLike, available: in
         )
     if not 0 <= budget < np.inf:
         raise ValueError(f"the budget must be at least 0 and finite; got {budget}")
+    if not all(0 < cost < np.inf for cost in costs):
+        raise ValueError(f"costs must be above 0 and finite; got {list(costs)}")
+    if available is not None and available < 0:
+        raise ValueError(f"available must be at least 0; got {available}")
     prices = [exact(cost) for cost in costs]
     counts = np.zeros(parts.shape, np.int64)
     for row, split in zip(counts, parts, strict=True):

@@ -21,17 +21,20 @@ def area_under_margin(logits: Iterable[ArrayLike], labels: ArrayLike) -> np.ndar
     (class indices, -1 = missing: nan); it may be an array [epochs, n, classes], or make one after the other. Low values
     are suspicious: other rows of the class pull the logits away from a wrong label.
 
-    Raises `ValueError` without any epoch, and for arrays of other shapes.
+    Raises `ValueError` without any epoch, for arrays of other shapes, and for logits that are nan.
 
     Source: Pleiss et al., "Identifying Mislabeled Data using the Area Under the Margin Ranking", NeurIPS 2020 (arXiv
     2001.10528).
     """
-    total, epochs = np.zeros(len(np.asarray(labels))), 0
+    total, epochs = np.zeros(np.shape(labels)), 0
     for each in logits:
         given, values = label_and_probability_arrays(labels, each)
         margins = np.full(len(given), np.nan)
         for rows, found in over(values, labelled_rows(given), _margins, given):
             margins[rows] = found
+        unfit = np.flatnonzero(np.isnan(margins) & (given >= 0))
+        if len(unfit):
+            raise ValueError(f"logits must be numbers; those of epoch {epochs} give no margin at row {unfit[0]}")
         total += margins
         epochs += 1
     if epochs == 0:

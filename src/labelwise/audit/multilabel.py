@@ -34,9 +34,10 @@ def multilabel_confident_joint(labels: ArrayLike | Sets, probs: ArrayLike, calib
 
     See `confident_joint`. A class of which nothing is known has zeros.
     """
-    joints = np.zeros((np.shape(probs)[1], 2, 2), np.int64)
-    for k, given, pair in _questions(labels, probs):
-        joints[k] = confident_joint(given, pair, calibrate)
+    given, probabilities = _matrices(labels, probs)
+    joints = np.zeros((given.shape[1], 2, 2), np.int64)
+    for k, own, pair in _questions(given, probabilities):
+        joints[k] = confident_joint(own, pair, calibrate)
     return joints
 
 
@@ -51,9 +52,10 @@ def multilabel_label_issues(
 
     Arguments after `probs` as for `find_label_issues`. `.any(axis=1)` says which examples have an issue.
     """
-    issues = np.zeros(np.shape(probs), bool)
-    for k, given, pair in _questions(labels, probs):
-        issues[:, k] = find_label_issues(given, pair, method, min_per_class, fraction)
+    given, probabilities = _matrices(labels, probs)
+    issues = np.zeros(given.shape, bool)
+    for k, own, pair in _questions(given, probabilities):
+        issues[:, k] = find_label_issues(own, pair, method, min_per_class, fraction)
     return issues
 
 
@@ -101,9 +103,8 @@ def multilabel_class_health(labels: ArrayLike | Sets, probs: ArrayLike) -> pd.Da
     return health_table(joints[:, 1].sum(axis=1), joints[:, :, 1].sum(axis=1), joints[:, 1, 1])
 
 
-def _questions(labels: ArrayLike | Sets, probs: ArrayLike) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def _questions(given: np.ndarray, probabilities: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Each class of which something is known: its number, labels [n] (1, 0, -1) and probabilities [n, 2] of no, yes."""
-    given, probabilities = _matrices(labels, probs)
     for first in range(0, given.shape[1], _AT_A_TIME):
         columns = np.ascontiguousarray(probabilities[:, first : first + _AT_A_TIME].T)
         _check(columns.T, 0, first)
@@ -122,7 +123,8 @@ def _matrices(labels: ArrayLike | Sets, probs: ArrayLike) -> tuple[np.ndarray, n
 
 
 def _matrix(labels: Any, shape: tuple[int, int]) -> np.ndarray:
-    if isinstance(labels, np.ndarray) and labels.ndim == 2:
+    if getattr(labels, "ndim", 1) == 2:
+        labels = np.asarray(labels)  # of a frame or a tensor, too
         if labels.shape != shape:
             raise ValueError(f"labels and probs must be of one shape; got {list(labels.shape)} and {list(shape)}")
         bad = np.argwhere(~np.isin(labels, (-1, 0, 1)))
@@ -133,6 +135,10 @@ def _matrix(labels: Any, shape: tuple[int, int]) -> np.ndarray:
                 f"column {column}"
             )
         return labels.astype(np.int8, copy=False)
+    sets = labels if isinstance(labels, Collection) else [labels]
+    for each in sets:
+        if not isinstance(each, Collection):
+            raise ValueError(f"labels must be a set of class indices a row, or a matrix [n, classes]; got {each!r}")
     if len(labels) != shape[0]:
         raise ValueError(
             f"labels must hold a set of classes for each of the {shape[0]} rows of probs; got {len(labels)}"

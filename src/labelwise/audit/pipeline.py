@@ -24,7 +24,13 @@ from labelwise.audit.items import worst_in_turn, write_items, write_neighbours
 from labelwise.audit.margins import given_margins, with_margins
 from labelwise.audit.near_duplicates import FEWEST_ROWS, MOST_ROWS, NO_PAIRS, near_duplicate_findings, near_duplicates
 from labelwise.audit.neighbours import APPROXIMATE, MOST_EXACT
-from labelwise.audit.probabilities import given_features, given_probabilities, rescaled, warn_if_in_sample
+from labelwise.audit.probabilities import (
+    given_features,
+    given_probabilities,
+    rescaled,
+    warn_if_in_another_order,
+    warn_if_in_sample,
+)
 from labelwise.audit.repeats import repeat_issues
 from labelwise.audit.table_facts import write_labels, write_table_facts
 from labelwise.audit.taxonomy import taxonomy_findings
@@ -102,6 +108,7 @@ def run_audit(
     config = {
         "source": table.source,
         "labels": [task.name for task in table.tasks],
+        **({"label_kinds": others} if (others := _other_kinds(table)) else {}),
         "group": table.group,
         "split": table.split,
         "id": table.id,
@@ -167,10 +174,12 @@ def run_audit(
             else:
                 continue
             verdict = wrong_labels(labels, predicted, store=path.with_name(f"{path.name}.mean"))
-            warning = warn_if_in_sample(name, labels, verdict.probability)
-            notes.extend([warning] if warning else [])
-            means[name] = verdict.probability
             task = table.task(name)
+            warned = [warn_if_in_sample(name, labels, verdict.probability)]
+            if name in given:
+                warned.append(warn_if_in_another_order(task, labels, verdict.probability))
+            notes.extend(filter(None, warned))
+            means[name] = verdict.probability
             found.extend(with_margins(label_findings(task, labels, verdict), task, labels, areas.get(name)))
             measured[name] = label_metrics(labels, verdict)
             notes.extend(_if_alone(name, len(predicted)))
@@ -204,6 +213,11 @@ def run_audit(
     )
     findings.write(folder / runs.ISSUES, frame, table.id_column)
     return Audit(frame, folder.path)
+
+
+def _other_kinds(table: LabelTable) -> dict[str, str]:
+    """The kinds of tasks that have not one class a row, by name."""
+    return {task.name: task.kind for task in table.tasks if task.kind != "single"}
 
 
 def _named(given: Any) -> Any:

@@ -78,6 +78,11 @@ class LabelMaps:
             rows: which pictures, int64 `[batch]`.
             boxes: `[batch, 4]`: left, top, right, bottom, as shares of the picture.
         """
+        if len(boxes) and (boxes.amin() < -1 or boxes.amax() > 2):  # pixels, most likely
+            raise ValueError(
+                f"boxes must be shares of the picture, 0 to 1; got {boxes.amin():g} to {boxes.amax():g} (divide pixels "
+                "by the width and the height)"
+            )
         values, ids = self.values[rows].float(), self.ids[rows].long()
         across, down = box_weights(boxes.to(values), *values.shape[2:])
         inside = values * torch.einsum("bh,bw->bhw", down, across)[:, None]
@@ -170,6 +175,10 @@ def random_boxes(
         ratio: least and largest width over height, in pixels; its logarithm is uniform between. A side that would be
             longer than the picture's is as long as that.
     """
+
+    for name, (low, high), most in (("scale", scale, 1.0), ("ratio", ratio, np.inf)):
+        if not 0 < low <= high <= most:
+            raise ValueError(f"{name} must be least and largest, above 0 and at most {most:g}; got {low:g}, {high:g}")
 
     def uniform(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(n, generator=generator)

@@ -61,6 +61,8 @@ def simifeat(
         raise ValueError(f"mode must be vote or rank; got {mode!r}")
     if k < 3 or epochs < 1:
         raise ValueError(f"k must be at least 3 and epochs at least 1; got {k} and {epochs}")
+    if not 0 <= confidence <= 1:
+        raise ValueError(f"confidence must be in [0, 1]; got {confidence}")
     rows, given, near = labelled_neighbours(embeddings, labels, _SPARE * k, k + 1, quiet)
     n, classes = len(rows), int(given.max()) + 1
     generator = np.random.default_rng(seed)

@@ -3,11 +3,13 @@
 Each estimate is a `labelwise.labels.Transition` between `classes`, their names; without names they are "0", "1", ...
 """
 
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from labelwise.audit.blocks import check, over
 from labelwise.audit.confident import confident_joint
 from labelwise.audit.consensus import consensus, labelled_neighbours
 from labelwise.labels import Transition
@@ -82,7 +84,11 @@ def hoc(
     Raises `ValueError` for fewer than 3 labelled rows, and for embeddings that are not finite or are all zeros. Source:
     Zhu, Song, Liu, ICML 2021 (arXiv 2102.05291).
     """
+    if rounds < 1 or steps < 1:
+        raise ValueError(f"rounds and steps must be at least 1; got {rounds} and {steps}")
     _, given, near = labelled_neighbours(embeddings, labels, 12, 3, quiet)
+    if classes is not None and given.max() >= len(classes):
+        raise ValueError(f"classes must name all that are given; got {len(classes)} names and class {given.max()}")
     counts = consensus(near.rows, given, rounds, np.random.default_rng(seed))
     found = fit_transition(*counts, steps=steps, seed=seed)
     if classes is None:
@@ -98,15 +104,17 @@ def anchor_points(probs: ArrayLike, discard: float = 0.0, classes: Sequence[str]
     """Estimate p(given | true) from rows that surely are of a class.
 
     Row i is the row of `probs` [n, classes] (of a model of the given labels) with the largest probability of class i,
-    after the share `discard` in [0, 1) of the largest is left out, as these may be outliers.
+    after the share `discard` in [0, 1) of the largest is left out, as these may be outliers. Raises `ValueError`,
+    naming row, column and value, for numbers that are no probabilities.
 
     Source: Patrini et al., "Making Deep Neural Networks Robust to Label Noise", CVPR 2017 (arXiv 1609.03683).
     """
     probabilities = np.asarray(probs)
-    if probabilities.ndim != 2 or len(probabilities) == 0:
-        raise ValueError(f"probs must be [n, classes]; got {list(probabilities.shape)}")
+    if probabilities.ndim != 2 or probabilities.size == 0 or not np.issubdtype(probabilities.dtype, np.floating):
+        raise ValueError(f"probs must be floats [n, classes]; got {probabilities.dtype} {list(probabilities.shape)}")
     if not 0 <= discard < 1:
         raise ValueError(f"discard must be in [0, 1); got {discard}")
+    deque(over(probabilities, slice(None), check), maxlen=0)
     left_out = int(discard * len(probabilities))
     place = len(probabilities) - 1 - left_out
     rows = [np.argpartition(column, place)[place] for column in probabilities.T]

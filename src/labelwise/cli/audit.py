@@ -102,6 +102,10 @@ def audit(
         return
     if detector or set_:
         raise typer.BadParameter("--detector and --set are for boxes; give --task boxes too")
+    if labels_only and (model or embeddings):
+        raise typer.BadParameter("--labels-only looks at labels alone: leave --model and --embeddings out")
+    if probabilities and model:
+        raise typer.BadParameter("--probabilities take the place of models: leave --model out")
     links = common.parents(parent)
     told = report.read_about(about) if about is not None else None  # before minutes of work, so that errors come now
     table = labelwise.read(source, label or (), group, split, id, links, quiet=quiet or json)
@@ -153,11 +157,11 @@ def _show(measured: dict[str, Any], facts: dict[str, Any]) -> None:
         (
             task["name"],
             task["parent"],
-            task["classes"],
+            task["classes"] or None,
             task["labelled"],
             task["missing"],
-            task["imbalance_factor"],
-            task["rare"],
+            task.get("imbalance_factor"),  # of one class a row alone
+            task.get("rare"),
             measured["tasks"].get(task["name"], {}).get("flagged"),
             measured["tasks"].get(task["name"], {}).get("estimated_error_rate"),
         )

@@ -34,6 +34,10 @@ def fit(
         list[str] | None,
         typer.Option(metavar="COLUMN", help="A feature that will be missing in use; for `lupi`; repeatable."),
     ] = None,
+    second: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="A feature of a second modality, with a network of its own; repeatable."),
+    ] = None,
     text: common.Text = None,
     vision: common.Vision = None,
     database: common.ReviewDatabase = None,
@@ -91,6 +95,7 @@ def fit(
         seed=seed,
         resume=resume,
         privileged=privileged or (),
+        second=second or (),
         text=text,
         vision=vision,
         quiet=quiet or json,
@@ -156,11 +161,29 @@ def _show(measured: dict[str, Any]) -> None:
     for name, task in measured["tasks"].items():
         for part in ("validation", "test"):
             scores = task.get(part)
-            if scores:
+            if scores and "per_class" in scores:
                 accuracy = scores["accuracy"]
                 low, high = accuracy["low"], accuracy["high"]
                 interval = None if low is None else f"{low:.3f} to {high:.3f}"
                 f1 = scores["macro_f1"]["value"]
                 rows.append((name, part, scores["n"], accuracy["value"], interval, f1, scores["calibration_error"]))
     columns = ("task", "part", "rows", "accuracy", "95 % interval", "macro F1", "calibration error")
-    common.table(f"{measured['method']}", columns, rows)
+    if rows:
+        common.table(f"{measured['method']}", columns, rows)
+    _show_others(measured)
+
+
+def _show_others(measured: dict[str, Any]) -> None:
+    """Scores of tasks that have not one class a row."""
+    rows = []
+    for name, task in measured["tasks"].items():
+        for part in ("validation", "test"):
+            scores = task.get(part, {})
+            if "per_class" not in scores:
+                for score, figures in scores.items():
+                    if score != "n":
+                        low, high = figures["low"], figures["high"]
+                        interval = None if low is None else f"{low:.3f} to {high:.3f}"
+                        rows.append((name, part, scores["n"], score.replace("_", " "), figures["value"], interval))
+    if rows:
+        common.table(f"{measured['method']}", ("task", "part", "rows", "score", "value", "95 % interval"), rows)

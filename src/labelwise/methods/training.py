@@ -71,21 +71,21 @@ def train(
     quiet: bool = False,
     title: str = "training",
 ) -> list[dict[str, Any]]:
-    """Train `method` on `rows` of `inputs` [n, ...] and `targets` (int64 [n] by task, -1 where missing).
+    """Train `method` on `rows` of `inputs` [n, ...] and `targets`, labels by task as `LabelTable.labels` gives them.
 
     With `validation` rows, the method ends with the weights of the lowest held-out loss (or, if it has one, of its own
     criterion) among those epochs where it was settled (else among all); without, with the last weights. It is left in
-    eval mode. Gives the history, a
-    dictionary an epoch: `epoch` (from 1), `train_loss`, and with validation rows `validation_loss`,
-    `validation_accuracy` (by task) and `settled`; methods with experts add `gates`, see `gate_statistics`, and others
-    what they tell in `epoch_facts`.
+    eval mode. Gives the history, a dictionary an epoch: `epoch` (from 1), `train_loss`, and with validation rows
+    `validation_loss`, `validation_accuracy` (by task of kind `single`) and `settled`; methods with experts add `gates`,
+    see `gate_statistics`, and others what they tell in `epoch_facts`.
 
     If `checkpoint` names a file, the state is kept there every few seconds at the end of an epoch; if that file is
     there already, training goes on from it, and ends with the same bits as an undisturbed run. `title` is that of the
     progress bar. Draws from the global random numbers of torch; see `seeded`. Raises `ValueError` if the loss is no
     longer a finite number, and `KeyboardInterrupt` at once on Ctrl-C.
     """
-    batches = Batches(inputs, targets, rows, plan.rows_a_step(len(rows)), seed)
+    targets = method.prepare(targets, torch.from_numpy(rows))
+    batches = Batches(inputs, targets, rows, plan.rows_a_step(len(rows)), seed, method.together)
     with progress(title, plan.epochs * len(batches), quiet) as advance, _silent(), _interruptible(), _deterministic():
         watch = _Watch(batches, validation, plan.patience, checkpoint, advance)
         trainer = Trainer(
@@ -240,7 +240,8 @@ class _Watch(Checkpoint):
     def _validate(self, method: Method) -> dict[str, Any]:
         logits = answers(method, self.batches.inputs, self.validation)
         loss = method.heldout_loss(logits, self.labels).item()
-        accuracy = {name: _accuracy(logits[name], labels) for name, labels in self.labels.items()}
+        singles = [task.name for task in method.tasks if task.kind == "single"]
+        accuracy = {name: _accuracy(logits[name], self.labels[name]) for name in singles}
         return {"validation_loss": loss, "validation_accuracy": accuracy}
 
     def _judge(self, method: Learner, settled: bool, criterion: float) -> None:
