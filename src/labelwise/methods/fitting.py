@@ -25,12 +25,11 @@ from labelwise.methods.registry import check_options
 from labelwise.methods.training import Plan, answers, mean_expert_overlap, mean_expert_weights, seeded, train
 from labelwise.metrics import classification_scores
 from labelwise.models import Encoder, choose_encoder, encode
-from labelwise.runs import CONFIG, EXAMPLES, MODEL, RunFolder, free_name, short_hash, write_json, writing
+from labelwise.runs import CONFIG, EXAMPLES, MODEL, PREDICTIONS, RunFolder, free_name, short_hash, write_json, writing
 
 CHECKPOINT = "checkpoint.safetensors"
 TEACHER_CHECKPOINT = "teacher-checkpoint.safetensors"
 HISTORY = "history.json"
-PREDICTIONS = "predictions.parquet"
 
 
 def fit(
