@@ -16,7 +16,6 @@ from labelwise.functional import temperature
 from labelwise.labels import Task
 from labelwise.methods.registry import check_options, get
 from labelwise.methods.training import Plan, answers, seeded, train
-from labelwise.models import backbone_for
 
 _FEWEST_TO_VALIDATE = 100  # labelled rows; with fewer, holding some out costs more than it tells
 
@@ -79,8 +78,9 @@ class Classifier(ClassifierMixin, BaseEstimator):
         targets = {task.name: torch.from_numpy(labels) for task, labels in zip(self._tasks(), codes, strict=True)}
         rows, validation = self._hold_out(np.stack(codes))
         with seeded(self.seed):
-            backbone = backbone_for(X.shape[1:], plan.width, plan.dropout)
-            self.method_ = get(self.method)(backbone, self._tasks(), **own)
+            method = get(self.method)
+            backbone = method.default_backbone(X.shape[1:], plan.width, plan.dropout)
+            self.method_ = method(backbone, self._tasks(), **own)
             self.history_ = train(self.method_, inputs, targets, rows, validation, plan, self.seed, quiet=self.quiet)
         # Answers in float64, since in float32 those for a row depend, in the last digits, on the rows beside it.
         self.method_.double()

@@ -23,6 +23,10 @@ MODEL = "model.safetensors"
 REVIEW = "review.sqlite"
 EXAMPLES = "examples.parquet"
 PREDICTIONS = "predictions.parquet"
+HISTORY = "history.json"
+GIVEN = "given.json"
+FOUND = "found.json"
+PICTURES = "pictures.parquet"
 
 _LONGEST = 120  # characters of a file's stem, as most systems allow 255 in all
 

@@ -57,6 +57,28 @@ def test_audit_fit_predict_export(labelwise, tmp_path, irises):
     assert page.exists()
 
 
+def test_labels_of_every_kind_are_audited_where_they_can_be_and_learned(labelwise, tmp_path, irises):
+    table = pd.read_csv(tmp_path / "irises.csv")
+    table["size"] = 10 * table["petal_length"] + table["sepal_width"]
+    table["traits"] = np.where(table["petal_width"] > 1, "wide;", ";") + np.where(table["petal_length"] > 4, "long", "")
+    table.to_csv(tmp_path / "kinds.csv", index=False)
+    labels = ("--label", "species", "--label", "size=real", "--label", "traits=multi")
+    audit = result(labelwise("audit", "kinds.csv", *labels, "--folds", 3, "--out", "run", "--json"))
+    assert {task["kind"] for task in audit["data"]["tasks"]} == {"single", "real", "multi"}
+    assert list(audit["audit"]["tasks"]) == ["species"]
+
+    shown = labelwise("fit", "run", "--method", "cross-entropy", "--set", "epochs=8", "--out", "model").stdout
+    assert "macro F1" in shown
+    assert "spearman" in shown
+    assert "subset accuracy" in shown
+    labelwise("predict", "model", "kinds.csv", "--out", "predicted.parquet")
+    predicted = pd.read_parquet(tmp_path / "predicted.parquet")
+    assert (predicted["size"] - table["size"]).abs().mean() < 0.5 * (table["size"] - table["size"].mean()).abs().mean()
+    assert "multi, soft, real" in labelwise("methods", "cross-entropy").stdout
+    refused = labelwise("fit", "kinds.csv", "--label", "size=real", "--method", "co-teaching", code=1).stderr
+    assert "method 'cross-entropy' learns every kind" in refused
+
+
 def test_an_audit_is_judged_where_the_truth_is_known(labelwise, tmp_path, irises):
     labelwise("audit", "irises.csv", "--label", "species", "--folds", 3, "--out", "run", "--quiet")
     pd.DataFrame({"species": irises}).to_csv(tmp_path / "truth.csv", index=False)

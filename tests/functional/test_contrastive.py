@@ -7,6 +7,7 @@ from labelwise.functional import (
     metrix_contrastive,
     metrix_multi_similarity,
     metrix_proxy_anchor,
+    mixture_similarity,
     soft_clip_loss,
     soft_info_nce,
     supremix_loss,
@@ -96,6 +97,28 @@ def test_hard_labels_and_large_scales_give_finite_gradients(loss):
     labels = torch.tensor([[1.0, 0, 0], [0, 0, 0]])
     loss(s * 50, labels, torch.tensor([[True] * 3, [True, False, False]])).sum().backward()
     assert s.grad.isfinite().all()
+
+
+def test_similarity_with_mixtures_that_are_never_made():
+    anchors, examples = 3 * rows(4, gradient=True), 2 * rows(7, seed=1, gradient=True)
+    positive, negative = torch.randint(7, (4, 5)), torch.randint(7, (4, 5))
+    weight = torch.rand(4, 5, dtype=torch.float64)
+    found = mixture_similarity(anchors, examples, positive, negative, weight)
+    mixtures = weight[..., None] * examples[positive] + (1 - weight[..., None]) * examples[negative]
+    expected = F.cosine_similarity(anchors[:, None], mixtures, dim=2)
+    torch.testing.assert_close(found, expected)
+    slopes = [torch.autograd.grad(each.sum(), (anchors, examples), retain_graph=True) for each in (found, expected)]
+    torch.testing.assert_close(*slopes)
+    turn = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64)).Q
+    torch.testing.assert_close(mixture_similarity(anchors @ turn, examples @ turn, positive, negative, weight), found)
+
+
+def test_mixtures_that_cancel_have_finite_gradients():
+    examples = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], requires_grad=True)
+    half = torch.full((1, 1), 0.5)
+    first, second = torch.tensor([[0]]), torch.tensor([[1]])
+    mixture_similarity(examples[:1], examples, first, second, half).sum().backward()
+    assert examples.grad.isfinite().all()
 
 
 def supervised_contrastive(z, y, temperature, weights=None):

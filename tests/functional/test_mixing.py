@@ -66,6 +66,18 @@ def test_large_batches_are_mixed_in_pieces():
     assert torch.equal(mix_partners(inputs, partner, mask), torch.where(mask, inputs, inputs[partner]))
 
 
+@pytest.mark.parametrize(
+    "dtype", [torch.bool, torch.uint8, torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128]
+)
+def test_cutting_takes_every_bit_from_the_one_or_the_other(dtype):
+    inputs = (3 * torch.randn(50, 3, 9, 7)).to(dtype).to(memory_format=torch.channels_last)
+    if dtype.is_floating_point:
+        inputs[0], inputs[1] = torch.nan, torch.inf
+    partner, mask = torch.randperm(50), torch.rand(50, 1, 9, 7) < 0.5
+    expected = torch.where(mask, inputs, inputs[partner])
+    torch.testing.assert_close(mix_partners(inputs, partner, mask), expected, rtol=0, atol=0, equal_nan=True)
+
+
 def test_bytes_can_be_cut_but_not_added():
     bytes_, partner = torch.randint(256, (4, 1, 2, 2), dtype=torch.uint8), torch.tensor([1, 0, 3, 2])
     with pytest.raises(ValueError, match=r"got torch.uint8: convert pictures with `inputs.float\(\) / 255`"):

@@ -1,3 +1,5 @@
+from itertools import groupby
+
 import numpy as np
 import pytest
 import torch
@@ -51,3 +53,17 @@ def test_nothing_to_iterate_over_is_an_error():
         make(3, 2, rows=np.zeros(0, int))
     with pytest.raises(ValueError, match="size 0"):
         make(3, 0)
+
+
+@given(st.integers(2, 5), st.integers(1, 60), st.integers(0, 9))
+def test_rows_of_a_label_follow_each_other(together, n, seed):
+    labels = torch.randint(4, (n,), generator=torch.Generator().manual_seed(seed))
+    batches = Batches(torch.zeros(n, 1), {"a": labels}, np.arange(n), n, seed, together)
+    ((index, _, targets),) = list(batches)
+    assert sorted(index.tolist()) == list(range(n))
+    runs = [len(list(run)) for _, run in groupby(targets["a"].tolist())]
+    shorter = sum(int((labels == each).sum()) % together > 0 for each in range(4))
+    assert sum(length % together > 0 for length in runs) <= shorter
+    batches.epoch = 1
+    again = next(iter(batches)).index
+    assert n < 20 or not torch.equal(index, again)

@@ -8,7 +8,7 @@ from torch import nn
 
 from labelwise.gates import DSelectK
 from labelwise.labels import Task
-from labelwise.methods import CrossEntropy, DSelectKMethod
+from labelwise.methods import CrossEntropy, DSelectKMethod, get
 from labelwise.methods.batch import Batch, Batches
 from labelwise.methods.method import joint_loss, parameter_groups
 
@@ -22,12 +22,12 @@ def test_joint_loss_is_the_sum_of_means_over_labelled_rows():
         nn.functional.cross_entropy(logits[name][targets[name] >= 0], targets[name][targets[name] >= 0])
         for name in logits
     )
-    torch.testing.assert_close(joint_loss(logits, targets), expected)
+    torch.testing.assert_close(joint_loss(logits, targets, TASKS), expected)
 
 
 def test_missing_labels_give_no_gradient_and_a_task_without_any_no_nan():
     logits = {"a": torch.randn(4, 3, requires_grad=True), "b": torch.randn(4, 2, requires_grad=True)}
-    loss = joint_loss(logits, {"a": torch.tensor([0, -1, 2, -1]), "b": torch.full((4,), -1)})
+    loss = joint_loss(logits, {"a": torch.tensor([0, -1, 2, -1]), "b": torch.full((4,), -1)}, TASKS)
     loss.backward()
     assert loss.isfinite()
     assert torch.equal(logits["a"].grad[[1, 3]], torch.zeros(2, 3))
@@ -86,7 +86,7 @@ def test_a_plain_lightning_trainer_can_run_a_method(tmp_path):
             max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False, default_root_dir=tmp_path
         )
         trainer.fit(model, batches, batches)
-    expected = [joint_loss(model.eval()(batch.inputs), batch.targets).item() for batch in batches]
+    expected = [joint_loss(model.eval()(batch.inputs), batch.targets, TASKS).item() for batch in batches]
     assert trainer.callback_metrics["validation_loss"].item() == pytest.approx(np.mean(expected), rel=1e-4)
 
 
@@ -139,7 +139,9 @@ def test_options_out_of_range_are_named(options, message):
 def test_tasks_that_cannot_be_learned_are_refused():
     with pytest.raises(ValueError, match="no task to learn"):
         CrossEntropy(nn.Linear(4, 5), ())
-    with pytest.raises(ValueError, match="'size' is of kind 'real'"):
-        CrossEntropy(nn.Linear(4, 5), (Task("size", "real"),))
-    with pytest.raises(ValueError, match="with 1"):
+    with pytest.raises(ValueError, match=r"'single'; 'size' is of kind 'real'; method 'cross-entropy' learns every"):
+        get("rank-mixup")(nn.Linear(4, 5), (Task("size", "real"),))
+    with pytest.raises(ValueError, match=r"'bag' is of kind 'count'$"):
+        CrossEntropy(nn.Linear(4, 5), (Task("bag", "count", ("x", "y")),))
+    with pytest.raises(ValueError, match="with at least 2 classes; 'one' has 1"):
         CrossEntropy(nn.Linear(4, 5), (Task("one", classes=("x",)),))

@@ -40,7 +40,7 @@ def test_everything_about_a_method_can_be_read(name):
     method = methods.get(name)
     assert issubclass(method, Method)
     facts = methods.info(name)
-    assert list(facts) == ["name", "summary", "needs", "options", "paper", "card", "bench", "measured"]
+    assert list(facts) == ["name", "summary", "needs", "kinds", "options", "paper", "card", "bench", "measured"]
     assert facts["name"] == name
     assert facts["summary"] == methods.summary(name)
     assert facts["summary"].endswith(".")

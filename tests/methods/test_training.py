@@ -43,7 +43,7 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept():
     model, history = run(epochs=40)
     inputs, targets = problem()
     rows = torch.from_numpy(ROWS[120:])
-    loss = joint_loss(answers(model, inputs, ROWS[120:]), {"a": targets["a"][rows]}).item()
+    loss = joint_loss(answers(model, inputs, ROWS[120:]), {"a": targets["a"][rows]}, model.tasks).item()
     losses = [epoch["validation_loss"] for epoch in history]
     assert loss == min(losses) < losses[-1]
     assert [epoch["epoch"] for epoch in history] == list(range(1, 41))

@@ -6,6 +6,7 @@ from sklearn.metrics import average_precision_score
 
 from labelwise.metrics import (
     alignment,
+    map_at_r,
     mean_average_precision,
     neighbour_overlap,
     recall_at,
@@ -44,6 +45,25 @@ def test_recall_leaves_the_example_itself_out():
     labels = torch.tensor([0, 0, 1, 2, 0])
     assert recall_at(values, labels) == pytest.approx(2 / 5)
     assert recall_at(values, labels, 4) == pytest.approx(3 / 5)
+
+
+def test_neighbours_in_a_gallery():
+    queries, labels = rows(5), torch.tensor([0, 1, 2, 1, 0])
+    assert recall_at(queries, labels, gallery=(3 * queries, labels)) == 1
+    assert recall_at(queries, labels, gallery=(queries, labels + 1)) == 0
+    assert recall_at(queries, labels, 5, gallery=(queries, (labels + 1) % 3)) == 1
+
+
+def test_precision_among_as_many_neighbours_as_there_are():
+    values = torch.tensor([[1.0, 0], [0.9, 0.2], [0.9, 0.25], [0.7, 0.7], [0, 1]])
+    labels = torch.tensor([0, 1, 0, 0, 2])
+    # Neighbours of 0: 1, 2; of 2: 1, 0; of 3: 2, 1. The two others of their class count; 1 and 4 have none.
+    expected = (1 / 2 / 2 + 1 / 2 / 2 + 1 / 2) / 3
+    assert map_at_r(values, labels) == pytest.approx(expected)
+    turned = map_at_r(values, labels, gallery=(values, labels))
+    assert turned == pytest.approx(((1 + 2 / 3) / 3 + 1 + (1 + 2 / 3) / 3 + (1 + 1) / 3 + 1) / 5)
+    assert map_at_r(values, torch.arange(5)) is None
+    assert map_at_r(rows(30), torch.arange(30) % 3) < map_at_r(torch.eye(3).repeat(10, 1), torch.arange(30) % 3) == 1
 
 
 def test_overlap_of_label_sets():

@@ -111,6 +111,7 @@ def run_audit(
     config = {
         "source": table.source,
         "labels": [task.name for task in table.tasks],
+        **({"label_kinds": others} if (others := _other_kinds(table)) else {}),
         "group": table.group,
         "split": table.split,
         "id": table.id,
@@ -215,6 +216,11 @@ def run_audit(
     )
     findings.write(folder / runs.ISSUES, frame, table.id_column)
     return Audit(frame, folder.path)
+
+
+def _other_kinds(table: LabelTable) -> dict[str, str]:
+    """The kinds of tasks that have not one class a row, by name."""
+    return {task.name: task.kind for task in table.tasks if task.kind != "single"}
 
 
 def _named(given: Any) -> Any:

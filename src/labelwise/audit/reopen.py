@@ -32,7 +32,9 @@ def examples(run: str | PathLike[str], *, quiet: bool = False) -> LabelTable:
     config = folder.config
     roles = {role: config[role] for role in ("group", "split", "id")}
     try:
-        table = read(config["source"], config["labels"], **roles, parents=config["parents"], quiet=quiet)
+        kinds = config.get("label_kinds", {})
+        labels = [f"{name}={kinds[name]}" if name in kinds else name for name in config["labels"]]
+        table = read(config["source"], labels, **roles, parents=config["parents"], quiet=quiet)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"the audit in {run} is of {config['source']!r}, which cannot be read again; put the file back, or in "

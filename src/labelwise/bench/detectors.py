@@ -77,7 +77,7 @@ class Watched(CrossEntropy):
         """The mean cross-entropy of the batch."""
         logits = self(batch.inputs)
         self.seen[-1][batch.index.cpu()] = logits[TASK].detach().cpu()
-        return joint_loss(logits, batch.targets)
+        return joint_loss(logits, batch.targets, self.tasks)
 
 
 def fit(inputs: Tensor, given: np.ndarray, classes: int, rows: np.ndarray, plan: Plan, seed: int) -> Watched:

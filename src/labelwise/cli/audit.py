@@ -125,11 +125,11 @@ def _show(measured: dict[str, Any], facts: dict[str, Any]) -> None:
         (
             task["name"],
             task["parent"],
-            task["classes"],
+            task["classes"] or None,
             task["labelled"],
             task["missing"],
-            task["imbalance_factor"],
-            task["rare"],
+            task.get("imbalance_factor"),  # of one class a row alone
+            task.get("rare"),
             measured["tasks"].get(task["name"], {}).get("flagged"),
             measured["tasks"].get(task["name"], {}).get("estimated_error_rate"),
         )

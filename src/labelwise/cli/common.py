@@ -25,7 +25,12 @@ Source = Annotated[
 ]
 Label = Annotated[
     list[str] | None,
-    typer.Option("--label", metavar="COLUMN", help="A label column; repeat it for several tasks."),
+    typer.Option(
+        "--label",
+        metavar="COLUMN[=KIND]",
+        help="A label column; repeat it for several tasks. KIND: real for numbers, multi for sets of classes, soft for "
+        "distributions; else one class a row.",
+    ),
 ]
 Group = Annotated[
     str | None,

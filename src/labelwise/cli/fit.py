@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from labelwise.cli import common
+from labelwise.cli import boxes, common
 
 
 @common.guarded
@@ -13,7 +13,15 @@ def fit(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE|RUN", help="What to learn from; a run folder means its corrected labels.")
     ],
-    method: Annotated[str, typer.Option(help="How to learn; see `labelwise methods`.")] = "dselect-k",
+    method: Annotated[
+        str | None,
+        typer.Option(help="How to learn; see `labelwise methods`. Default: dselect-k; of boxes detection, or lupi."),
+    ] = None,
+    task: Annotated[str, typer.Option("--task", help=boxes.TASK_HELP)] = "labels",
+    detector: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of boxes: compact, rt-detr-v2, d-fine, yolos, or a folder of transformers."),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="An option of the method; repeatable.")
     ] = None,
@@ -25,6 +33,10 @@ def fit(
     privileged: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN", help="A feature that will be missing in use; for `lupi`; repeatable."),
+    ] = None,
+    second: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="A feature of a second modality, with a network of its own; repeatable."),
     ] = None,
     text: common.Text = None,
     vision: common.Vision = None,
@@ -40,11 +52,31 @@ def fit(
     Where RUN was reviewed, what people decided goes before what was found.
 
     Example: `labelwise fit birds.csv --label genus --label species --group slide --method dselect-k --set k=2`
+
+    Example: `labelwise fit cells.json --task boxes --method lupi --set feature=map`
     """
     import labelwise
     from labelwise import methods, report
     from labelwise.runs import CONFIG, METRICS, read_json
 
+    others = {
+        "--label": label,
+        "--group": group,
+        "--split": split,
+        "--id": id,
+        "--parent": parent,
+        "--text": text,
+        "--privileged": privileged,
+        "--vision": vision,
+        "--database": database,
+    }
+    options = common.values(set_)
+    if boxes.wanted(task, others):
+        boxes.fit(source, method or "detection", detector or "compact", options, out, seed, resume, quiet, json)
+        return
+    if detector:
+        raise typer.BadParameter("--detector is for boxes; give --task boxes too")
+    method = method or "dselect-k"
     audited = (Path(source) / CONFIG).is_file()
     if audited:
         if label or group or split or id or parent:
@@ -55,7 +87,6 @@ def fit(
         raise typer.BadParameter("--database holds the verdicts on a run; give the run folder in place of SOURCE")
     else:
         table = labelwise.read(source, label or (), group, split, id, common.parents(parent), quiet=quiet or json)
-    options = common.values(set_)
     folder = methods.fit(
         table,
         method,
@@ -64,6 +95,7 @@ def fit(
         seed=seed,
         resume=resume,
         privileged=privileged or (),
+        second=second or (),
         text=text,
         vision=vision,
         quiet=quiet or json,
@@ -105,11 +137,17 @@ def predict(
 ) -> None:
     """Write the label and the class probabilities of each task for every row of SOURCE, as Parquet.
 
+    Of a RUN that learned boxes, write the boxes found in the pictures of SOURCE (also a plain folder), as COCO json.
+
     Example: `labelwise predict runs/birds new.csv --out predicted.parquet`
     """
     import labelwise
     from labelwise import methods
+    from labelwise.runs import RunFolder
 
+    if RunFolder(run).config.get("task") == "boxes":
+        boxes.predict(run, source, out, quiet, json)
+        return
     table = labelwise.read(source, id=id, quiet=quiet or json)
     path = methods.write_predictions(run, table, out or Path("predictions.parquet"), quiet=quiet or json)
     if json:
@@ -123,11 +161,29 @@ def _show(measured: dict[str, Any]) -> None:
     for name, task in measured["tasks"].items():
         for part in ("validation", "test"):
             scores = task.get(part)
-            if scores:
+            if scores and "per_class" in scores:
                 accuracy = scores["accuracy"]
                 low, high = accuracy["low"], accuracy["high"]
                 interval = None if low is None else f"{low:.3f} to {high:.3f}"
                 f1 = scores["macro_f1"]["value"]
                 rows.append((name, part, scores["n"], accuracy["value"], interval, f1, scores["calibration_error"]))
     columns = ("task", "part", "rows", "accuracy", "95 % interval", "macro F1", "calibration error")
-    common.table(f"{measured['method']}", columns, rows)
+    if rows:
+        common.table(f"{measured['method']}", columns, rows)
+    _show_others(measured)
+
+
+def _show_others(measured: dict[str, Any]) -> None:
+    """Scores of tasks that have not one class a row."""
+    rows = []
+    for name, task in measured["tasks"].items():
+        for part in ("validation", "test"):
+            scores = task.get(part, {})
+            if "per_class" not in scores:
+                for score, figures in scores.items():
+                    if score != "n":
+                        low, high = figures["low"], figures["high"]
+                        interval = None if low is None else f"{low:.3f} to {high:.3f}"
+                        rows.append((name, part, scores["n"], score.replace("_", " "), figures["value"], interval))
+    if rows:
+        common.table(f"{measured['method']}", ("task", "part", "rows", "score", "value", "95 % interval"), rows)

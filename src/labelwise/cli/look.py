@@ -160,9 +160,9 @@ def _show_method(info: dict[str, Any]) -> None:
     from labelwise.bench import tables
 
     common.say(f"{info['name']}: {info['summary']}\n")
-    for field in ("needs", "paper", "card", "bench"):
-        if info.get(field):
-            common.say(f"{field:9} {info[field]}")
+    for field in ("needs", "kinds", "paper", "card", "bench"):
+        if told := info.get(field):
+            common.say(f"{field:9} {', '.join(told) if isinstance(told, list) else told}")
     header = ("option", "type", "default", "meaning")
     common.table("options", header, [tuple(option.values()) for option in info["options"]])
     if info.get("measured"):

@@ -117,6 +117,28 @@ def metrix_proxy_anchor(
     return positive + _log_one_plus(scale * (similarity + margin), (1 - labels) * counted)
 
 
+def mixture_similarity(anchors: Tensor, examples: Tensor, positive: Tensor, negative: Tensor, weight: Tensor) -> Tensor:
+    """Cosine of each anchor with mixtures of two examples' embeddings, `[anchors, m]`, without making the mixtures.
+
+    A mixture is `weight` of one example and `1 - weight` of another, as they are given: of unit length, to mix what
+    embeddings end with; not, to mix before they are scaled.
+
+    Args:
+        anchors: `[anchors, d]`.
+        examples: `[n, d]`.
+        positive: int64 `[anchors, m]`, the row of the first example in each mixture.
+        negative: int64 `[anchors, m]`, that of the second.
+        weight: `[anchors, m]` in [0, 1].
+    """
+    products = anchors @ examples.T
+    dot = torch.lerp(products.gather(1, negative), products.gather(1, positive), weight)
+    between = (examples @ examples.T)[positive, negative]
+    squares = examples.square().sum(1)
+    square = weight**2 * squares[positive] + (1 - weight) ** 2 * squares[negative] + 2 * weight * (1 - weight) * between
+    smallest = torch.finfo(dot.dtype).eps  # opposite examples can cancel
+    return dot / (square.clamp(min=smallest).sqrt() * anchors.norm(dim=1, keepdim=True).clamp(min=smallest))
+
+
 def supremix_loss(
     embeddings: Tensor,
     labels: Tensor,

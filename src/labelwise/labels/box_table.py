@@ -1,13 +1,18 @@
 """Pictures, and the boxes that people drew in them."""
 
+import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
 from labelwise.labels.boxes import Boxes, check_boxes
+from labelwise.labels.splits import folds, split
+from labelwise.labels.table import LabelTable
+from labelwise.labels.task import Task
 
 
 @dataclass(frozen=True)
@@ -72,3 +77,41 @@ class BoxTable:
             arrays.append(np.asarray(small).transpose(2, 0, 1))
             boxes.append(own.scaled(*scale))
         return np.stack(arrays), boxes
+
+    def parts(self, seed: int = 0) -> np.ndarray:
+        """The part of each picture: "train", "validation", "test", or "" for none.
+
+        The split as it is given; without any, pictures are dealt by `labels.split`, those with a rare class evenly, and
+        where validation alone is missing, it is taken from train.
+        """
+        given = np.asarray(self.split, object)
+        inside = np.flatnonzero(given != "") if (given != "").any() else np.arange(len(self))
+        dealt = given.copy()
+        dealt[inside] = split(self._by_rarest(inside), seed=seed)
+        return dealt
+
+    def folds(self, n: int, seed: int = 0) -> np.ndarray:
+        """The fold of each picture in [0, n), int64; pictures with a rare class are dealt evenly."""
+        return folds(self._by_rarest(np.arange(len(self))), "rarest", n, seed)
+
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that depend on pictures, boxes, classes and split."""
+        digest = hashlib.sha256(repr((self.classes, list(self.names), list(self.split))).encode())
+        for image, boxes in zip(self.images, self.boxes, strict=True):
+            digest.update(hashlib.sha256(image).digest())
+            digest.update(np.asarray(boxes.corners, "<f4").tobytes() + np.asarray(boxes.labels, "<i8").tobytes())
+        return digest.hexdigest()[:16]
+
+    def _by_rarest(self, rows: np.ndarray) -> LabelTable:
+        """These pictures, labelled by the rarest class in each, with their split if they have one."""
+        counts = np.bincount(np.concatenate([boxes.labels for boxes in self.boxes]), minlength=len(self.classes))
+        rarest = [
+            self.classes[min(labels.tolist(), key=lambda label: (counts[label], label))] if len(labels) else None
+            for labels in (self.boxes[row].labels for row in rows)
+        ]
+        columns = {"rarest": pa.array(rarest, pa.string())}
+        given = [self.split[row] for row in rows]
+        if all(given):
+            columns["split"] = pa.array(given)
+        task = Task("rarest", classes=tuple(dict.fromkeys(self.classes)))
+        return LabelTable(pa.table(columns), (task,), split="split" if all(given) else None, source=self.source)

@@ -57,7 +57,10 @@ def _as_text(array: pa.Array, where: str, names: Sequence[str]) -> pa.Array:
         return _trimmed(pc.cast(array, pa.string()), where)
     if pa.types.is_boolean(kind) or pa.types.is_temporal(kind):
         return pc.cast(array, pa.string())
-    raise ValueError(f"a label column holds one class name or number a row; got {kind} ({where})")
+    raise ValueError(
+        f"a label column holds one class name or number a row; got {kind} ({where}); name the label NAME=multi for "
+        "sets of classes, NAME=soft for distributions"
+    )
 
 
 def _whole(numbers: pa.Array, where: str) -> pa.Array:
@@ -69,7 +72,7 @@ def _whole(numbers: pa.Array, where: str) -> pa.Array:
         row = int(broken[0])
         raise ValueError(
             f"labels must be classes; got the real number {values[row]:g} at row {row} ({where}); real-valued targets "
-            "are not classes: bin them into a new column, or name another label column"
+            "are not classes: name the label NAME=real to learn numbers, bin them into a new column, or name another"
         )
     return pa.array(np.where(missing, 0, values).astype(np.int64), mask=missing)
 

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +33,8 @@ from labelwise.labels.readers import (
     read_parquet,
 )
 from labelwise.labels.table import LabelTable
-from labelwise.labels.task import Task
+from labelwise.labels.targets import KINDS, name_and_kind, to_numbers, to_sets, to_shares
+from labelwise.labels.task import Kind, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,15 +64,19 @@ def read(
     `datasets`, a bundled name (digits, wine, iris, breast_cancer), a pandas DataFrame, an Arrow table or a
     `LabelTable`. A column that names image or audio files is followed to the files.
 
-    `labels` are the label columns, each a task. Without any, forms that know their labels (a folder of images, a
-    bundled name, label files) give those, the others features alone. `group`, `split` and `id` name columns, see
-    `LabelTable`. `parents` maps a task to the one whose class follows from it; None finds that out (`find_parents`), {}
-    is none. Labels that the source is known to have but that were not asked for are left out, not learned from.
+    `labels` are the label columns, each a task of one class a row. "NAME=real" is a column of numbers, "NAME=multi" of
+    sets of classes (lists of names; text with ";" or "|" between them; vectors of 0 and 1), "NAME=soft" of
+    distributions over classes (lists or vectors of numbers; text likewise). Without any, forms that know their labels
+    (a folder of images, a bundled name, label files) give those, the others features alone. `group`, `split` and `id`
+    name columns, see `LabelTable`. `parents` maps a task to the one whose class follows from it; None finds that out
+    (`find_parents`), {} is none. Labels that the source is known to have but that were not asked for are left out, not
+    learned from.
 
     Raises `FileNotFoundError` if the source is missing, and `ValueError` that names file, row, column, value and remedy
     if it is broken or a column cannot play its role.
     """
-    labels = (labels,) if isinstance(labels, str) else tuple(labels)
+    named = [name_and_kind(label) for label in ((labels,) if isinstance(labels, str) else labels)]
+    labels, kinds = tuple(name for name, _ in named), {name: kind for name, kind in named if kind is not None}
     if isinstance(source, LabelTable):
         if not labels:
             table = replace(source, group=group or source.group, id=id or source.id)
@@ -81,10 +86,11 @@ def read(
                 table = replace(table, data=_with_column(source.data, split, column), split=split)
             return table if parents is None else _linked(table, parents)
         found = _from_label_table(source)
+        kinds = {task.name: task.kind for task in source.tasks if task.kind in KINDS} | kinds
         group = group or source.group
     else:
         found = _open(source, labels, tuple(filter(None, (group, id))), quiet)
-    return _assign(found, labels, group, split, id, parents, quiet)
+    return _assign(found, labels, kinds, group, split, id, parents, quiet)
 
 
 def bundled(name: str) -> LabelTable:
@@ -103,7 +109,7 @@ def _from_label_table(table: LabelTable) -> Source:
     return Source(
         data,
         table.source,
-        classes={task.name: task.classes for task in singles},
+        classes={task.name: task.classes for task in table.tasks if task.classes},
         labels=tuple(task.name for task in table.tasks),
         parents={task.name: task.parent for task in singles if task.parent is not None},
         split=table.split,
@@ -156,6 +162,7 @@ def _open(source: Any, labels: tuple[str, ...], text_columns: tuple[str, ...], q
 def _assign(
     found: Source,
     labels: tuple[str, ...],
+    kinds: Mapping[str, str],
     group: str | None,
     split: str | None,
     id: str | None,
@@ -167,6 +174,7 @@ def _assign(
     data, split, id = found.data, split or found.split, id or found.id
     roles = [*chosen, *filter(None, (group, split, id))]
     for name in roles:
+        _check_kind(name, data)
         LabelTable(data, source=found.name).check_column(name)
         if roles.count(name) > 1:
             raise ValueError(f"column {name!r} was given {roles.count(name)} roles; it can be only one of them")
@@ -176,13 +184,13 @@ def _assign(
         if not names and name == _unnamed(found, chosen):
             names = found.class_names
         try:
-            column, classes = to_classes(data[name], name, found.name, names)
+            column, classes = _to_labels(data[name], kinds.get(name, "single"), name, found.name, names)
         except ValueError:
             if labels:
                 raise
             continue  # nobody asked for this label: a folder of one class, to be predicted, has none to speak of
         data = _with_column(data, name, column)
-        tasks.append(Task(name, "single", classes))
+        tasks.append(Task(name, cast(Kind, kinds.get(name, "single")), classes))
     if split is not None:
         data = _with_column(data, split, _splits(data[split], split, found.name))
     used = {*(task.name for task in tasks), group, split, id}
@@ -207,6 +215,24 @@ def _assign(
             stacklevel=3,
         )
     return table
+
+
+def _to_labels(
+    column: pa.ChunkedArray, kind: str, name: str, source: str, names: Sequence[str]
+) -> tuple[pa.Array, tuple[str, ...]]:
+    """The column as labels of this kind, and its classes."""
+    if kind == "real":
+        return to_numbers(column, name, source)
+    return {"single": to_classes, "multi": to_sets, "soft": to_shares}[kind](column, name, source, names)
+
+
+def _check_kind(label: str, data: pa.Table) -> None:
+    """Raise `ValueError` for a label whose kind is misspelt, such as "price=reel"."""
+    name, mark, kind = label.rpartition("=")
+    if mark and label not in data.column_names and name in data.column_names:
+        raise ValueError(
+            f"the kind of label {name!r} must be one of {', '.join(KINDS)}; got {kind!r}{nearest(kind, KINDS)}"
+        )
 
 
 def _with_column(data: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Table:

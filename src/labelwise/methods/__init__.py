@@ -18,6 +18,7 @@ __all__ = [
     "fit",
     "get",
     "info",
+    "load",
     "names",
     "predict",
     "summary",
@@ -33,6 +34,7 @@ _HOMES = {
     "Method": "method",
     "Plan": "training",
     "fit": "fitting",
+    "load": "predicting",
     "predict": "predicting",
     "train": "training",
     "write_predictions": "predicting",
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from labelwise.methods.fitting import fit
     from labelwise.methods.method import Method
     from labelwise.methods.noisy import CrossEntropy
-    from labelwise.methods.predicting import predict, write_predictions
+    from labelwise.methods.predicting import load, predict, write_predictions
     from labelwise.methods.training import Plan, train
 
 

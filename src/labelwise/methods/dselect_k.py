@@ -12,6 +12,7 @@ from labelwise.functional import Reduction
 from labelwise.gates import DSelectK, LinearRamp
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
+from labelwise.methods.kinds import KINDS
 from labelwise.methods.method import Method, check_range, joint_loss
 from labelwise.metrics import expert_load, expert_overlap, expert_usage, experts_used, gate_entropy
 
@@ -24,10 +25,10 @@ _EARLY = 10  # steps after which a gate that has settled cannot have learned its
 class DSelectKMethod(Method):
     """Learns tasks together: a backbone, n experts, and for each task a gate that chooses at most k of them.
 
-    The loss is the sum over tasks of the cross-entropy of the labelled examples, plus the entropy of the gates, whose
-    strength rises evenly from 0 over the first `entropy_ramp` of training, plus the reach penalty if the number of
-    experts is not a power of two. Tasks that help each other come to share experts; others part. With one task it is a
-    network that picks k of n branches.
+    The loss is the sum over tasks of the cross-entropy of the labelled examples (of sets of classes a binary one, of
+    numbers the squared error, standardised), plus the entropy of the gates, whose strength rises evenly from 0 over the
+    first `entropy_ramp` of training, plus the reach penalty if the number of experts is not a power of two. Tasks that
+    help each other come to share experts; others part. With one task it is a network that picks k of n branches.
 
     Args:
         n_experts: number of expert networks, >= 1.
@@ -43,6 +44,8 @@ class DSelectKMethod(Method):
     Source: Hazimeh et al., "DSelect-k" (2021).
     """
 
+    needs = "any kind of labels; missing ones are left out of the loss"
+    kinds = ("single", "multi", "soft", "real")
     paper = (
         "Hazimeh et al., DSelect-k: Differentiable Selection in the Mixture of Experts, NeurIPS 2021, arXiv 2106.03760"
     )
@@ -74,7 +77,7 @@ class DSelectKMethod(Method):
         self.entropy_ramp = entropy_ramp
         width = self.features if per_example else None
         gates = {task.name: DSelectK(n_experts, k, width, gamma, entropy, _REDUCTION) for task in self.tasks}
-        heads = {task.name: nn.Linear(expert_width, len(task.classes)) for task in self.tasks}
+        heads = {task.name: nn.Linear(expert_width, KINDS[task.kind].outputs(task)) for task in self.tasks}
         experts = MLPExperts(n_experts, self.features, expert_width, expert_width)
         self.mixture = MultiTaskMixture(experts, gates, heads)
         self._last_step: tuple[Tensor, dict[str, Tensor]] | None = None  # features, and weights by task
@@ -95,7 +98,7 @@ class DSelectKMethod(Method):
         features = self.backbone(batch.inputs)
         answer = self.mixture(features)
         self._last_step = features.detach(), {task: said.weights.detach() for task, said in answer.gates.items()}
-        return joint_loss(answer.outputs, batch.targets) + answer.penalty
+        return joint_loss(answer.outputs, batch.targets, self.tasks) + answer.penalty
 
     def expert_weights(self, inputs: Tensor) -> dict[str, Tensor]:
         """Mean gate weight of each expert, [experts] by task, over these inputs."""

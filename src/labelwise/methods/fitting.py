@@ -18,18 +18,28 @@ from labelwise.functional import temperature
 from labelwise.labels import LabelTable, Task, split
 from labelwise.methods.checkpoint import save_tree
 from labelwise.methods.examples import Examples
+from labelwise.methods.kinds import KINDS
 from labelwise.methods.method import Method
-from labelwise.methods.predicting import ENCODER, build
+from labelwise.methods.predicting import ENCODER, build, columns_of
 from labelwise.methods.privileged import Lupi, check_taken, encode_hidden, teach, withhold
 from labelwise.methods.registry import check_options
 from labelwise.methods.training import Plan, answers, mean_expert_overlap, mean_expert_weights, seeded, train
-from labelwise.metrics import classification_scores
-from labelwise.models import Encoder, choose_encoder, encode
-from labelwise.runs import CONFIG, EXAMPLES, MODEL, PREDICTIONS, RunFolder, free_name, short_hash, write_json, writing
+from labelwise.models import Encoded, Encoder, PairEncoder, choose_encoder, encode
+from labelwise.runs import (
+    CONFIG,
+    EXAMPLES,
+    HISTORY,
+    MODEL,
+    PREDICTIONS,
+    RunFolder,
+    free_name,
+    short_hash,
+    write_json,
+    writing,
+)
 
 CHECKPOINT = "checkpoint.safetensors"
 TEACHER_CHECKPOINT = "teacher-checkpoint.safetensors"
-HISTORY = "history.json"
 
 
 def fit(
@@ -42,6 +52,7 @@ def fit(
     seed: int = 0,
     resume: bool = False,
     privileged: Sequence[str] = (),
+    second: Sequence[str] = (),
     encoder: Encoder | None = None,
     text: str | None = None,
     vision: str | None = None,
@@ -52,7 +63,7 @@ def fit(
     Rows are split by the table's own split column or by `labels.split` (groups whole). The encoder (default:
     `choose_encoder(table, text, vision)`) is fitted to the training rows alone. Rows without any label, and those that
     cannot be read, are left out; every class of a task is an output, also one without training rows. The weights of the
-    lowest validation loss are kept, and each task's confidence is calibrated on the validation rows.
+    lowest validation loss are kept, and the confidence of each task of one class is calibrated on the validation rows.
 
     `out` holds then `config.yaml` (settings), `model.safetensors` (weights), `encoder.safetensors`, `metrics.json`
     (scores by task on the validation and test rows, experts), `history.json` (one entry an epoch),
@@ -65,6 +76,9 @@ def fit(
     `privileged` names feature columns that will be missing where the model is used, such as what was found out later;
     methods that have a teacher (`lupi`) show them to it alone.
 
+    `second` names the feature columns of a second modality, see `PairEncoder`: each modality then has a backbone of its
+    own, and what is learned sees the features of both.
+
     `tasks` names those to learn (default: all); labels of others are no features either. `options` are those that
     `info(method)` lists. Raises `ValueError` for options, labels or folders that do not fit, with the remedy.
     """
@@ -74,6 +88,10 @@ def fit(
     check_taken(method, privileged)
     whole = table
     table, hidden = withhold(table, privileged)
+    if second and (privileged or encoder):
+        raise ValueError("columns of a second modality go with neither privileged ones nor an encoder of your own")
+    if second:
+        encoder = PairEncoder(second, text, vision)
     encoder = encoder or choose_encoder(table, text, vision)
     config = {
         "method": method,
@@ -98,12 +116,12 @@ def fit(
         if (out / MODEL).is_file():
             return out
 
-    parts, features, unreadable = _encode(table, learned, encoder, seed, quiet)
-    inputs = torch.from_numpy(features)
-    targets = {task.name: torch.from_numpy(table.labels(task.name)) for task in learned}
+    parts, encoded, unreadable = _encode(table, learned, encoder, seed, quiet)
+    inputs, shape = torch.from_numpy(encoded.features), encoder.shape(encoded)
+    targets = {task.name: torch.tensor(table.labels(task.name)) for task in learned}
     rows = {part: np.flatnonzero(parts == part) for part in ("train", "validation", "test")}
     with seeded(seed):
-        model = build(config, inputs.shape[1:])
+        model = build(config, shape)
         model.check_files()
         run = RunFolder.start(out, config)  # only now, so that wrong input or options leave no folder behind
         checkpoint = run / CHECKPOINT
@@ -118,15 +136,15 @@ def fit(
     place = np.full(len(table), -1)
     place[readable] = np.arange(len(readable))
     _calibrate(model, logits, targets, rows["validation"], place)
-    probabilities = {name: chances.numpy() for name, chances in model.probabilities(logits).items()}
-    _measure(run, model, table, learned, probabilities, rows, place, history, inputs)
+    answered = {name: answer.numpy() for name, answer in model.probabilities(logits).items()}
+    _measure(run, model, table, learned, answered, rows, place, history, inputs)
     write_json(run / HISTORY, history)
-    _write_predictions(run / PREDICTIONS, table, learned, probabilities, parts, readable)
+    _write_predictions(run / PREDICTIONS, table, learned, answered, parts, readable)
     if model.examples is not None and model.examples.values():
         _write_examples(run / EXAMPLES, model.examples, learned, rows["train"])
     state, arrays = encoder.state()
     tensors = {name: torch.from_numpy(np.require(array, requirements=["C", "W"])) for name, array in arrays.items()}
-    save_tree(run / ENCODER, {"encoder": state, "arrays": tensors, "shape": list(inputs.shape[1:])})
+    save_tree(run / ENCODER, {"encoder": state, "arrays": tensors, "shape": shape})
     with writing(run / MODEL) as temporary:  # last: where it is, the folder is finished
         save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
     for kept in (checkpoint, run / TEACHER_CHECKPOINT):
@@ -143,24 +161,21 @@ def _tasks(table: LabelTable, names: Sequence[str] | None) -> list[Task]:
     known = {task.name for task in chosen}
     chosen = [task if task.parent in known else dataclasses.replace(task, parent=None) for task in chosen]
     for task in chosen:
-        if task.kind != "single":
-            raise ValueError(f"task {task.name!r} is of kind {task.kind!r}; only tasks of kind 'single' can be fitted")
-        seen = np.unique(table.labels(task.name))
-        if (seen >= 0).sum() < 2:
-            raise ValueError(
-                f"the labels of {task.name!r} ({table.source}) hold {(seen >= 0).sum()} classes; learning needs 2"
-            )
+        if task.kind not in KINDS:
+            raise ValueError(f"task {task.name!r} is of kind {task.kind!r}; what can be fitted is {', '.join(KINDS)}")
+        fault = KINDS[task.kind].fault(table.labels(task.name))
+        if fault is not None:
+            raise ValueError(f"the labels of {task.name!r} ({table.source}) {fault}")
     return chosen
 
 
 def _encode(
     table: LabelTable, learned: list[Task], encoder: Encoder, seed: int, quiet: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The part of each row ("" if it is in none), features [n, ...], and which rows could not be read."""
-    # The finest of all tasks, learned or not, so that fits of different tasks are compared on the same rows.
-    finest = max((task for task in table.tasks if task.kind == "single"), key=lambda task: len(task.classes))
-    parts = split(table, finest.name, seed=seed).astype(object)
-    labelled = np.any([table.labels(task.name) >= 0 for task in learned], axis=0)
+) -> tuple[np.ndarray, Encoded, np.ndarray]:
+    """The part of each row ("" if it is in none), all rows as features, and which rows could not be read."""
+    # By the finest of all tasks, learned or not, so that fits of different tasks are compared on the same rows.
+    parts = split(table, seed=seed).astype(object)
+    labelled = np.any([KINDS[task.kind].known(table.labels(task.name)) for task in learned], axis=0)
     parts[~labelled] = ""
     training = np.flatnonzero(parts == "train")
     if not len(training):
@@ -178,7 +193,7 @@ def _encode(
     parts[unreadable] = ""
     if not (parts == "train").any():
         raise ValueError(f"none of the {len(training)} labelled training rows of {table.source} could be read")
-    return parts, encoded.features, unreadable
+    return parts, encoded, unreadable
 
 
 def _calibrate(
@@ -188,9 +203,10 @@ def _calibrate(
     validation: np.ndarray,
     place: np.ndarray,
 ) -> None:
-    """Set each task's temperature by the validation rows; `place` says where a row's logits are."""
+    """Set the temperature of each task of one class by the validation rows; `place` says where a row's logits are."""
     for at, task in enumerate(model.tasks):
-        model.temperatures[at] = temperature(logits[task.name][place[validation]], targets[task.name][validation])
+        if task.kind == "single":
+            model.temperatures[at] = temperature(logits[task.name][place[validation]], targets[task.name][validation])
 
 
 def _measure(
@@ -198,20 +214,22 @@ def _measure(
     model: Method,
     table: LabelTable,
     learned: list[Task],
-    probabilities: Mapping[str, np.ndarray],
+    answered: Mapping[str, np.ndarray],
     rows: Mapping[str, np.ndarray],
     place: np.ndarray,
     history: list[dict[str, Any]],
     inputs: Tensor,
 ) -> None:
-    scores = {}
+    scores: dict[str, dict[str, Any]] = {}
     for at, task in enumerate(learned):
         given = table.labels(task.name)
         scores[task.name] = {
-            part: classification_scores(given[rows[part]], probabilities[task.name][place[rows[part]]])
+            part: KINDS[task.kind].scores(given[rows[part]], answered[task.name][place[rows[part]]])
             for part in ("validation", "test")
             if len(rows[part])
-        } | {"temperature": model.temperatures[at].item()}
+        }
+        if task.kind == "single":
+            scores[task.name]["temperature"] = model.temperatures[at].item()
     run.add_metrics(
         method=run.config["method"],
         tasks=scores,
@@ -242,13 +260,13 @@ def _write_predictions(
     path: Path,
     table: LabelTable,
     learned: list[Task],
-    probabilities: Mapping[str, np.ndarray],
+    answered: Mapping[str, np.ndarray],
     parts: np.ndarray,
     readable: np.ndarray,
 ) -> None:
     """A line a readable row: `example`, `split`, and by task `NAME` (given), `NAME_predicted`, `NAME_probabilities`.
 
-    Tasks keep their names; another column of such a name has a "_" at its end.
+    Numbers have no probabilities. Tasks keep their names; another column of such a name has a "_" at its end.
     """
     names = [task.name for task in learned]
     columns = {
@@ -256,12 +274,10 @@ def _write_predictions(
         free_name("split", names): pa.array([part or None for part in parts[readable]], pa.string()),
     }
     for task in learned:
-        chances = probabilities[task.name]
-        classes = pa.array(task.classes, pa.string())
-        columns[task.name] = table.data[task.name].take(pa.array(readable)).cast(pa.string()).combine_chunks()
-        columns[free_name(f"{task.name}_predicted", names)] = classes.take(pa.array(chances.argmax(1)))
-        lists = pa.FixedSizeListArray.from_arrays(chances.ravel(), chances.shape[1])
-        columns[free_name(f"{task.name}_probabilities", names)] = lists
+        given = table.data[task.name].take(pa.array(readable)).combine_chunks()
+        columns[task.name] = given.cast(pa.string()) if task.kind == "single" else given
+        said = columns_of(task, answered[task.name])
+        columns |= {free_name(f"{task.name}_{what}", names): column for what, column in said.items()}
     with writing(path) as temporary:
         pq.write_table(pa.table(columns), temporary)
 

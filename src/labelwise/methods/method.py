@@ -4,26 +4,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from labelwise.functional import masked_cross_entropy
 from labelwise.gates import Gate
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
 from labelwise.methods.examples import Examples
+from labelwise.methods.kinds import KINDS
+from labelwise.methods.learner import Learner
+from labelwise.models import backbone_for
 
 
-class Method(LightningModule):
+class Method(Learner):
     """A way to learn from labels, around any backbone: an `nn.Module` that maps inputs to features [batch, d].
 
     A method says how it answers (`forward`) and what it minimises (`training_step`); the rest is here. Class attributes
-    tell a reader about it: `needs` (which labels), `paper`, `card` (its page of equations), `bench` (the experiment
-    that compares it). Its options are keyword arguments of its constructor, explained under "Args" of its docstring.
+    tell a reader about it: `needs` (which labels), `kinds` (of the tasks that it learns), `paper`, `card` (its page of
+    equations), `bench` (the experiment that compares it). Its options are keyword arguments of its constructor,
+    explained under "Args" of its docstring.
 
     Args:
         backbone: inputs [batch, ...] to features [batch, d]; d is its `out_features`, or found with `input_shape`.
-        tasks: what is learned, all of kind `single`.
+        tasks: what is learned, all of `kinds`.
         input_shape: shape of one input, without the batch; needed if the backbone has no attribute `out_features`.
         learning_rate: step size of AdamW, > 0.
         weight_decay: pull of weights towards zero a step, relative to the learning rate, >= 0; gates, biases and
@@ -33,14 +35,16 @@ class Method(LightningModule):
     """
 
     needs: ClassVar[str] = "one class a task; missing labels are left out of the loss"
+    kinds: ClassVar[tuple[str, ...]] = ("single",)
     paper: ClassVar[str | None] = None
     card: ClassVar[str | None] = None
     bench: ClassVar[str | None] = None
 
-    patience: int | None = None  # epochs without a better criterion before training stops; None: as the plan says
     examples: Examples | None = None  # what was noted of each example, of methods that note something
 
     temperatures: Tensor
+    centres: Tensor
+    spreads: Tensor
 
     def __init__(
         self,
@@ -53,11 +57,7 @@ class Method(LightningModule):
     ):
         super().__init__()
         for task in tasks:
-            if task.kind != "single" or len(task.classes) < 2:
-                raise ValueError(
-                    f"this method learns tasks of kind 'single' with at least 2 classes; {task.name!r} is of kind "
-                    f"{task.kind!r} with {len(task.classes)}"
-                )
+            self._check_task(task)
         if not tasks:
             raise ValueError("there is no task to learn; name at least one label column")
         check_range("learning_rate", learning_rate, above=0)
@@ -69,30 +69,25 @@ class Method(LightningModule):
         self.weight_decay = weight_decay
         # Found on held-out rows after training; part of the weights, so that a stored model is calibrated.
         self.register_buffer("temperatures", torch.ones(len(self.tasks)))
-        self._random: dict[str, Any] | None = None
-        self.notes: list[str] = []  # what went wrong in training, though not so wrong that it had to end
+        # Of tasks of kind `real`: mean and standard deviation of the training rows, 0 and 1 of others.
+        numbers = any(task.kind == "real" for task in self.tasks)
+        self.register_buffer("centres", torch.zeros(len(self.tasks)), persistent=numbers)
+        self.register_buffer("spreads", torch.ones(len(self.tasks)), persistent=numbers)
 
-    def settled(self) -> bool:
-        """Whether the weights of now are worth keeping; training does not stop early before. Asked in eval mode."""
-        return True
+    @staticmethod
+    def default_backbone(shape: Sequence[Any], width: int = 128, dropout: float = 0.0) -> nn.Module:
+        """The backbone that `fit` makes for inputs of this shape; see `backbone_for`."""
+        return backbone_for(shape, width, dropout)
 
     def heldout_loss(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         """How badly `logits` tell the held-out labels, a scalar; the weights where this is lowest are kept."""
-        return joint_loss(logits, targets)
+        return joint_loss(logits, targets, self.tasks)
 
     def check_files(self) -> None:
         """Raise `ValueError` for files that training will read and that do not fit; `fit` asks before it begins."""
 
-    def criterion(self) -> float | None:
-        """A number of this epoch, the lowest of which marks the weights to keep; None leaves that to `heldout_loss`."""
-        return None
-
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
-        """Logits [batch, classes] of each task."""
-        raise NotImplementedError
-
-    def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
-        """The loss to minimise, a scalar."""
+        """Logits [batch, classes] of each task; of kind `real` the number, standardised, [batch, 1]."""
         raise NotImplementedError
 
     def validation_step(self, batch: Batch, batch_idx: int = 0) -> None:
@@ -101,9 +96,32 @@ class Method(LightningModule):
         self.log("validation_loss", loss, batch_size=len(batch.index))
 
     def probabilities(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Calibrated class probabilities [batch, classes] of each task, from its logits."""
-        pairs = zip(self.tasks, self.temperatures.tolist(), strict=True)
-        return {task.name: torch.softmax(logits[task.name] / temperature, -1) for task, temperature in pairs}
+        """Class probabilities [batch, classes] of each task from its logits, calibrated of kind `single`.
+
+        Tasks of kind `real` have in their place the numbers in the unit of the labels, float64 [batch].
+        """
+        found = {}
+        for task, *figures in zip(self.tasks, self.temperatures, self.centres, self.spreads, strict=True):
+            temperature, centre, spread = (float(figure) for figure in figures)
+            answers = KINDS[task.kind].answers(logits[task.name], temperature)
+            found[task.name] = answers.double() * spread + centre if task.kind == "real" else answers
+        return found
+
+    def prepare(self, labels: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+        """Labels by task, as `LabelTable.labels` gives them, as targets to learn from (see `TaskKind`).
+
+        Numbers are standardised by their mean and standard deviation over `rows`, int64, which the method keeps.
+        """
+        targets = {task.name: KINDS[task.kind].targets(labels[task.name]) for task in self.tasks}
+        for at, task in enumerate(self.tasks):
+            if task.kind == "real":
+                numbers = labels[task.name].double()
+                known = numbers[rows][~numbers[rows].isnan()]
+                self.centres[at] = known.mean() if len(known) else 0
+                self.spreads[at] = known.std(correction=0) if len(known.unique()) > 1 else 1
+                # By what is stored, which has fewer digits, so that answers fit it.
+                targets[task.name] = ((numbers - self.centres[at].cpu()) / self.spreads[at].cpu()).float()
+        return targets
 
     def expert_weights(self, inputs: Tensor) -> dict[str, Tensor] | None:
         """Mean weight of each expert, [experts] by task, over these inputs; None if the method has no experts."""
@@ -112,10 +130,6 @@ class Method(LightningModule):
     def expert_overlap(self, inputs: Tensor) -> dict[str, Tensor] | None:
         """Share in [0, 1] of experts that each task has in common with each, [tasks] by task; None without experts."""
         return None
-
-    def epoch_facts(self) -> dict[str, Any]:
-        """Further plain facts for the history, asked at the end of each epoch of training."""
-        return {}
 
     def facts(self) -> dict[str, Any]:
         """Further plain facts for the metrics, asked once the best weights are in place."""
@@ -130,31 +144,26 @@ class Method(LightningModule):
         """Parameters with a learning rate of their own, and no weight decay."""
         return {}
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the notes, and the state of the random numbers, so that training goes on as if nothing had happened."""
-        checkpoint["notes"] = list(self.notes)
-        checkpoint["random"] = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the notes; remember the random state until training starts, as what comes before may draw numbers."""
-        self.notes = list(checkpoint["notes"])
-        self._random = checkpoint["random"]
-
-    def on_train_start(self) -> None:
-        """Take up the random numbers where the checkpoint left them."""
-        if self._random is not None:
-            torch.set_rng_state(self._random["cpu"])
-            if self._random["cuda"] and torch.cuda.is_available():
-                torch.cuda.set_rng_state_all(self._random["cuda"])
-            self._random = None
+    def _check_task(self, task: Task) -> None:
+        kinds = ", ".join(map(repr, self.kinds))
+        if task.kind not in self.kinds:
+            raise ValueError(
+                f"this method learns tasks of kind {kinds}; {task.name!r} is of kind {task.kind!r}"
+                + ("" if task.kind not in KINDS else "; method 'cross-entropy' learns every kind")
+            )
+        if task.kind in ("single", "soft") and len(task.classes) < 2:
+            raise ValueError(
+                f"this method learns tasks of kind {kinds} with at least 2 classes; {task.name!r} has "
+                f"{len(task.classes)}"
+            )
 
 
-def joint_loss(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
-    """Sum over tasks of the mean cross-entropy over the labelled examples; a task without any adds 0. A scalar."""
-    losses = [
-        masked_cross_entropy(answers, targets[name]).sum() / (targets[name] >= 0).sum().clamp(min=1)
-        for name, answers in logits.items()
-    ]
+def joint_loss(logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], tasks: Sequence[Task]) -> Tensor:
+    """Sum over tasks of the mean loss of the labelled examples; a task without any adds 0. A scalar."""
+    losses = []
+    for task in tasks:
+        kind, labels = KINDS[task.kind], targets[task.name]
+        losses.append(kind.losses(logits[task.name], labels).sum() / kind.known(labels).sum().clamp(min=1))
     return torch.stack(losses).sum()
 
 

@@ -17,6 +17,7 @@ _NOISY = "labelwise.methods.noisy"
 _MIXED = "labelwise.methods.mixed"
 _METHODS = {
     "backward-correction": (f"{_NOISY}.backward_correction", "BackwardCorrection"),
+    "c-mixup": (f"{_MIXED}.c_mixup", "CMixup"),
     "co-teaching": (f"{_NOISY}.co_teaching", "CoTeaching"),
     "co-teaching-plus": (f"{_NOISY}.co_teaching_plus", "CoTeachingPlus"),
     "confident-learning": (f"{_NOISY}.confident_learning", "ConfidentLearning"),
@@ -31,13 +32,18 @@ _METHODS = {
     "label-wave": (f"{_NOISY}.label_wave", "LabelWave"),
     "loss-clip": (f"{_NOISY}.loss_clip", "LossClip"),
     "lupi": ("labelwise.methods.privileged.lupi", "Lupi"),
+    "m3col": (f"{_MIXED}.m3col", "M3Col"),
+    "metrix": (f"{_MIXED}.metrix", "Metrix"),
     "mixup": (f"{_MIXED}.mixup", "MixupMethod"),
     "mixup-cutmix": (f"{_NOISY}.mixup_cutmix", "MixupCutMix"),
     "plm": (f"{_NOISY}.plm", "PartLevelLabels"),
     "rank-mixup": (f"{_MIXED}.rank_mixup", "RankMixup"),
     "sdn": (f"{_NOISY}.sdn", "NoiseClusters"),
     "sharpness-aware": (f"{_NOISY}.sharpness_aware", "SharpnessAware"),
+    "smmix": (f"{_MIXED}.smmix", "SMMixMethod"),
+    "supremix": (f"{_MIXED}.supremix", "SupReMix"),
     "t-revision": (f"{_NOISY}.t_revision", "TRevision"),
+    "transmix": (f"{_MIXED}.transmix", "TransMixMethod"),
 }
 
 
@@ -63,9 +69,9 @@ def get(name: str) -> "type[Method]":
 def info(name: str) -> dict[str, Any]:
     """All there is to know about a method, as plain JSON facts. Raises as `get` does.
 
-    `name`, `summary`, `needs` (which labels), `options` (`{"name", "type", "default", "help"}` each, the method's own
-    before those that all methods share), `paper`, `card`, `bench` (name of the experiment that compares it), `measured`
-    (its stored result); None where there is none.
+    `name`, `summary`, `needs` (which labels), `kinds` (of tasks that it learns), `options` (`{"name", "type",
+    "default", "help"}` each, the method's own before those that all methods share), `paper`, `card`, `bench` (name of
+    the experiment that compares it), `measured` (its stored result); None where there is none.
     """
     from labelwise.methods.training import Plan
 
@@ -74,6 +80,7 @@ def info(name: str) -> dict[str, Any]:
         "name": name,
         "summary": summary(name),
         "needs": method.needs,
+        "kinds": list(method.kinds),
         "options": [*describe(method).values(), *describe(Plan).values()],
         "paper": method.paper,
         "card": method.card,
@@ -116,20 +123,28 @@ def check_options(name: str, options: Mapping[str, Any]) -> tuple[dict[str, Any]
     from labelwise.methods.training import Plan
 
     own, shared = describe(get(name)), describe(Plan)
-    known = own | shared
+    completed = complete(options, own | shared, f"method {name!r}")
+    return {option: completed[option] for option in own}, {option: completed[option] for option in shared}
+
+
+def complete(options: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]], owner: str) -> dict[str, Any]:
+    """`options` with the defaults of those `known`, see `describe`, that are not among them; `owner` is for messages.
+
+    An option whose default is None is a fraction that is found out where it is not given. Raises as `check_options`.
+    """
     for option, value in options.items():
         if option not in known:
-            hint = _hint(option, known)
-            raise ValueError(f"method {name!r} has no option {option!r}{hint} (options: {', '.join(known)})")
-        wanted = type(known[option]["default"])
+            raise ValueError(f"{owner} has no option {option!r}{_hint(option, known)} (options: {', '.join(known)})")
+        wanted = _type(known[option]["default"])
         whole_for_fraction = wanted is float and type(value) is int
         if type(value) is not wanted and not whole_for_fraction:
             raise ValueError(f"option {option!r} must be {wanted.__name__}; got {value!r} ({type(value).__name__})")
-    given = {option: type(known[option]["default"])(value) for option, value in options.items()}
-    completed = [
-        {option: given.get(option, facts["default"]) for option, facts in part.items()} for part in (own, shared)
-    ]
-    return completed[0], completed[1]
+    given = {option: _type(known[option]["default"])(value) for option, value in options.items()}
+    return {option: given.get(option, facts["default"]) for option, facts in known.items()}
+
+
+def _type(default: Any) -> type:
+    return float if default is None else type(default)
 
 
 def _home(name: str) -> tuple[str, str]:

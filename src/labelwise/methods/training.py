@@ -21,6 +21,7 @@ from torch import Tensor
 
 from labelwise.methods.batch import Batches
 from labelwise.methods.checkpoint import SafetensorsIO
+from labelwise.methods.learner import Learner
 from labelwise.methods.method import Method, check_range
 from labelwise.progress import Advance, progress
 
@@ -59,7 +60,7 @@ class Plan:
 
 
 def train(
-    method: Method,
+    method: Learner,
     inputs: Tensor,
     targets: Mapping[str, Tensor],
     rows: np.ndarray,
@@ -70,21 +71,21 @@ def train(
     quiet: bool = False,
     title: str = "training",
 ) -> list[dict[str, Any]]:
-    """Train `method` on `rows` of `inputs` [n, ...] and `targets` (int64 [n] by task, -1 where missing).
+    """Train `method` on `rows` of `inputs` [n, ...] and `targets`, labels by task as `LabelTable.labels` gives them.
 
     With `validation` rows, the method ends with the weights of the lowest held-out loss (or, if it has one, of its own
     criterion) among those epochs where it was settled (else among all); without, with the last weights. It is left in
-    eval mode. Gives the history, a
-    dictionary an epoch: `epoch` (from 1), `train_loss`, and with validation rows `validation_loss`,
-    `validation_accuracy` (by task) and `settled`; methods with experts add `gates`, see `gate_statistics`, and others
-    what they tell in `epoch_facts`.
+    eval mode. Gives the history, a dictionary an epoch: `epoch` (from 1), `train_loss`, and with validation rows
+    `validation_loss`, `validation_accuracy` (by task of kind `single`) and `settled`; methods with experts add `gates`,
+    see `gate_statistics`, and others what they tell in `epoch_facts`.
 
     If `checkpoint` names a file, the state is kept there every few seconds at the end of an epoch; if that file is
     there already, training goes on from it, and ends with the same bits as an undisturbed run. `title` is that of the
     progress bar. Draws from the global random numbers of torch; see `seeded`. Raises `ValueError` if the loss is no
     longer a finite number, and `KeyboardInterrupt` at once on Ctrl-C.
     """
-    batches = Batches(inputs, targets, rows, plan.rows_a_step(len(rows)), seed)
+    targets = method.prepare(targets, torch.from_numpy(rows))
+    batches = Batches(inputs, targets, rows, plan.rows_a_step(len(rows)), seed, method.together)
     with progress(title, plan.epochs * len(batches), quiet) as advance, _silent(), _interruptible(), _deterministic():
         watch = _Watch(batches, validation, plan.patience, checkpoint, advance)
         trainer = Trainer(
@@ -192,25 +193,25 @@ class _Watch(Checkpoint):
         for name, value in state_dict.items():
             setattr(self, name, value)
 
-    def on_train_start(self, trainer: Trainer, method: Method) -> None:
+    def on_train_start(self, trainer: Trainer, method: Learner) -> None:
         self.patience = self.patience if method.patience is None else method.patience
         self.advance(len(self.history) * len(self.batches))
         trainer.should_stop = self.stuck
 
-    def on_train_epoch_start(self, trainer: Trainer, method: Method) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, method: Learner) -> None:
         self.batches.epoch = trainer.current_epoch
         self.losses = []
 
-    def on_train_batch_end(self, trainer: Trainer, method: Method, outputs: Any, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, method: Learner, outputs: Any, *_: Any) -> None:
         self.losses.append(outputs["loss"])
         self.advance()
 
-    def on_train_epoch_end(self, trainer: Trainer, method: Method) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, method: Learner) -> None:
         epoch = {"epoch": trainer.current_epoch + 1, "train_loss": torch.stack(self.losses).mean().item()}
         criterion = method.criterion()
         method.eval()
         settled = method.settled()
-        if len(self.validation):
+        if len(self.validation) and isinstance(method, Method):  # others judge themselves, by their criterion
             epoch |= self._validate(method) | {"settled": settled}
             criterion = epoch["validation_loss"] if criterion is None else criterion
         if criterion is not None:
@@ -231,7 +232,7 @@ class _Watch(Checkpoint):
     def stuck(self) -> bool:
         return 0 < self.patience <= self.worse
 
-    def finish(self, method: Method) -> None:
+    def finish(self, method: Learner) -> None:
         """Give the method its best weights."""
         if self.best is not None:
             method.load_state_dict(self.best)
@@ -239,10 +240,11 @@ class _Watch(Checkpoint):
     def _validate(self, method: Method) -> dict[str, Any]:
         logits = answers(method, self.batches.inputs, self.validation)
         loss = method.heldout_loss(logits, self.labels).item()
-        accuracy = {name: _accuracy(logits[name], labels) for name, labels in self.labels.items()}
+        singles = [task.name for task in method.tasks if task.kind == "single"]
+        accuracy = {name: _accuracy(logits[name], self.labels[name]) for name in singles}
         return {"validation_loss": loss, "validation_accuracy": accuracy}
 
-    def _judge(self, method: Method, settled: bool, criterion: float) -> None:
+    def _judge(self, method: Learner, settled: bool, criterion: float) -> None:
         """Keep the weights if none were better; patience is only lost while the method is settled."""
         if (not settled, criterion) < self.best_rank:
             self.best_rank, self.worse = (not settled, criterion), 0

@@ -1,10 +1,12 @@
-"""Scores: how well probabilities agree with labels and found boxes with given ones, and which experts gates use."""
+"""Scores: how well predictions agree with labels and found boxes with given ones, and which experts gates use."""
 
 from labelwise.metrics.calibration import adaptive_calibration_error, classwise_calibration_error, risk_coverage_area
+from labelwise.metrics.class_sets import distribution_scores, set_scores
 from labelwise.metrics.classification import classification_scores, reliability
 from labelwise.metrics.detection import coco_map
 from labelwise.metrics.embeddings import (
     alignment,
+    map_at_r,
     mean_average_precision,
     neighbour_overlap,
     recall_at,
@@ -19,6 +21,7 @@ from labelwise.metrics.gating import (
     experts_used,
     gate_entropy,
 )
+from labelwise.metrics.regression import regression_scores
 
 __all__ = [
     "adaptive_calibration_error",
@@ -26,17 +29,21 @@ __all__ = [
     "classification_scores",
     "classwise_calibration_error",
     "coco_map",
+    "distribution_scores",
     "expert_load",
     "expert_overlap",
     "expert_recovery",
     "expert_usage",
     "experts_used",
     "gate_entropy",
+    "map_at_r",
     "mean_average_precision",
     "neighbour_overlap",
     "recall_at",
+    "regression_scores",
     "reliability",
     "risk_coverage_area",
+    "set_scores",
     "uniformity",
     "utilization",
 ]

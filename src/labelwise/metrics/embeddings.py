@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -65,23 +66,54 @@ def uniformity(embeddings: Tensor) -> float:
     return ((total.sum() - n) / (n * (n - 1))).log().item()
 
 
-def recall_at(embeddings: Tensor, labels: Tensor, k: int = 1) -> float:
+def recall_at(embeddings: Tensor, labels: Tensor, k: int = 1, gallery: tuple[Tensor, Tensor] | None = None) -> float:
     """Share of examples with one of their class among their k nearest others, by cosine, in [0, 1].
 
     Args:
-        embeddings: `[n, d]`, n > k.
+        embeddings: `[n, d]`, n > k without a gallery.
         labels: int64 `[n]`.
-        k: >= 1.
+        k: >= 1, at most the size of the gallery.
+        gallery: embeddings `[m, d]` and labels int64 `[m]` to look for neighbours in; without it the other examples.
     """
     import torch
 
-    unit = torch.nn.functional.normalize(embeddings, dim=1)
-    hits = []
-    for rows in torch.arange(len(unit), device=unit.device).split(max(1, _PAIRS // len(unit))):
-        similarity = unit[rows] @ unit.T
-        similarity[torch.arange(len(rows)), rows] = -torch.inf
-        hits.append((labels[similarity.topk(k, 1).indices] == labels[rows, None]).any(1))
+    hits = [same[:, :k].any(1) for same in _neighbours(embeddings, labels, k, gallery)]
     return torch.cat(hits).double().mean().item()
+
+
+def map_at_r(embeddings: Tensor, labels: Tensor, gallery: tuple[Tensor, Tensor] | None = None) -> float | None:
+    """Mean average precision at R, in [0, 1]: how purely the neighbours of an example are of its class.
+
+    Of an example with R others of its class, the precision among the nearest i, for each i up to R whose own class is
+    right, summed and divided by R. Those without any do not count; None if none has any. Takes the same as `recall_at`.
+
+    Source: Musgrave et al., "A Metric Learning Reality Check" (2020), section 3.2.
+    """
+    import torch
+
+    known = labels if gallery is None else gallery[1]
+    others = torch.bincount(known, minlength=int(labels.max()) + 1)[labels] - int(gallery is None)
+    if not others.any():
+        return None
+    most = int(others.max())
+    same = torch.cat(list(_neighbours(embeddings, labels, most, gallery)))
+    place = torch.arange(1, most + 1, device=same.device)
+    right = same & (place <= others[:, None])
+    precisions = (right * right.cumsum(1) / place).sum(1, dtype=torch.float64)
+    return (precisions / others)[others > 0].mean().item()
+
+
+def _neighbours(embeddings: Tensor, labels: Tensor, k: int, gallery: tuple[Tensor, Tensor] | None) -> Iterator[Tensor]:
+    """Whether the k nearest by cosine, nearest first, are of the same class: bool `[rows, k]`, some rows at a time."""
+    import torch
+
+    unit = torch.nn.functional.normalize(embeddings, dim=1)
+    among, known = (unit, labels) if gallery is None else (torch.nn.functional.normalize(gallery[0], dim=1), gallery[1])
+    for rows in torch.arange(len(unit), device=unit.device).split(max(1, _PAIRS // len(among))):
+        similarity = unit[rows] @ among.T
+        if gallery is None:
+            similarity[torch.arange(len(rows)), rows] = -torch.inf
+        yield known[similarity.topk(k, 1).indices] == labels[rows, None]
 
 
 def neighbour_overlap(queries: Tensor, sets: Tensor, gallery: Tensor, gallery_sets: Tensor) -> float:

@@ -14,9 +14,8 @@ from scipy.spatial.distance import squareform
 from labelwise.metrics import classification_scores, reliability
 from labelwise.report.learned import learned_facts
 from labelwise.report.plain import Missing, attempt, existing, read_table
-from labelwise.runs import LABELS, METRICS, MODEL, PREDICTIONS, RunFolder, file_stem, free_name, read_json
+from labelwise.runs import HISTORY, LABELS, METRICS, MODEL, PREDICTIONS, RunFolder, file_stem, free_name, read_json
 
-HISTORY = "history.json"
 PROBABILITIES = "probabilities"
 
 
@@ -134,17 +133,17 @@ def _tasks(metrics: dict[str, Any], classes: dict[str, list[str]]) -> dict[str, 
 
 
 def _reliability(folder: Path, tasks: dict[str, Any], classes: dict[str, list[str]]) -> dict[str, Any]:
-    """Reliability diagrams of the split that the scores are of, by task."""
+    """Reliability diagrams of the split that the scores are of, by task of one class."""
     split = free_name("split", tasks)
     frame = read_table(folder / PREDICTIONS, [split])
-    nameless = [task for task in tasks if task not in classes]
+    nameless = [task for task in tasks if task not in classes and tasks[task]["per_class"]]
     if nameless:
         raise ValueError(f"the settings do not name the classes of {', '.join(nameless)}")
     facts = {}
     for task, scored in tasks.items():
         rows = frame[frame[split] == scored["split"]]
         column = free_name(f"{task}_probabilities", tasks)
-        if column in rows and len(rows):
+        if scored["per_class"] and column in rows and len(rows):
             probabilities = np.stack(rows[column].to_list())
             facts[task] = reliability(_codes(rows[task], classes[task]), probabilities)
     return facts

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.methods.noisy.samples import batch, make, run
+from tests.methods.noisy.samples import TASKS, batch, make, run
 
 from labelwise.functional import label_margins
 from labelwise.methods.method import joint_loss
@@ -16,7 +16,7 @@ def test_cross_entropy_is_the_joint_loss():
     torch.manual_seed(0)
     loss = method.training_step(sample)
     torch.manual_seed(0)
-    torch.testing.assert_close(loss, joint_loss(method(sample.inputs), sample.targets))
+    torch.testing.assert_close(loss, joint_loss(method(sample.inputs), sample.targets, TASKS))
 
 
 def test_weights_make_every_class_count_alike():

@@ -44,7 +44,7 @@ def pair(labels, *logits):
 def test_in_its_limit_a_method_is_cross_entropy(name, options):
     method, sample = double(name, **options)
     networks = [method.answers_of(n, sample.inputs) for n in (0, 1)] if "co-" in name else [method(sample.inputs)]
-    expected = torch.stack([joint_loss(logits, sample.targets) for logits in networks]).sum()
+    expected = torch.stack([joint_loss(logits, sample.targets, TASKS) for logits in networks]).sum()
     torch.testing.assert_close(method.training_step(sample), expected, atol=1e-9, rtol=1e-9)
 
 
@@ -116,7 +116,7 @@ def test_with_clean_labels_and_nothing_mixed_divide_mix_is_cross_entropy_and_its
     for network in (0, 1):
         logits = method.answers_of(network, sample.inputs)
         priors = [prior_divergence(each, torch.full_like(each[0], 1 / each.shape[1])) for each in logits.values()]
-        expected.append(joint_loss(logits, sample.targets) + torch.stack(priors).sum())
+        expected.append(joint_loss(logits, sample.targets, TASKS) + torch.stack(priors).sum())
     torch.testing.assert_close(method.training_step(sample), torch.stack(expected).sum(), atol=1e-9, rtol=1e-9)
 
 

@@ -14,6 +14,7 @@ from labelwise.methods.privileged.detection import (
     train_detector,
     train_teacher,
 )
+from labelwise.methods.training import seeded
 from labelwise.models.detectors import CompactDetector
 
 PLAN = DetectorPlan(epochs=2, batch_size=3)
@@ -52,7 +53,8 @@ def teacher():
 def test_pictures_boxes_and_masks_are_flipped_together():
     given = scenes(40)
     drawn = masks(given.boxes, (24, 32), 2, outline=0)
-    turned = flipped(Scenes((drawn * 255).to(torch.uint8), given.boxes), np.random.default_rng(1))
+    with seeded(1):
+        turned = flipped(Scenes((drawn * 255).to(torch.uint8), given.boxes))
     assert torch.equal(turned.images.float() / 255, masks(turned.boxes, (24, 32), 2, outline=0))
     moved = [not np.array_equal(a.corners, b.corners) for a, b in zip(turned.boxes, given.boxes, strict=True)]
     assert 20 < sum(moved) < 40

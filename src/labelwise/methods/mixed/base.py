@@ -24,11 +24,11 @@ class MixedMethod(NoisyMethod):
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
         """Sum over tasks of `mixture_loss`."""
         mixed = self.mixer(batch.inputs)
-        parts = self.parts(batch, self(mixed.inputs))
+        parts = self.parts(batch, mixed.through(self))
         return torch.stack([self.mixture_loss(part, mixed) for part in parts]).sum()
 
     def mixture_loss(self, part: TaskBatch, mixed: Mixed) -> Tensor:
-        """What is minimised for one task, a scalar: the mean cross-entropy of both labels of each mixture."""
+        """What is minimised for one task, a scalar: the mean loss of both labels of each mixture."""
         return self.mixed_loss(part, mixed)
 
 

@@ -13,10 +13,14 @@ from labelwise.methods.noisy.base import Shared
 class CutMixMethod(MixedMethod):
     """Mixes each batch by CutMix; takes pictures alone, inputs [batch, channels, height, width].
 
+    Numbers are not learned: a share of the area is no share of a number.
+
     Args:
         alpha: of the Beta distribution of shares, >= 0; 0 leaves pictures alone.
     """
 
+    needs = "classes, sets of classes or distributions; missing ones count nothing in a mixture"
+    kinds = ("single", "multi", "soft")
     paper = "Yun et al., CutMix, ICCV 2019, arXiv 1905.04899"
     card = "mixing-basics"
 

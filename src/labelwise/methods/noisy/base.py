@@ -1,7 +1,7 @@
 """What all methods for wrong labels share, so that a method's own file says only what is new in it."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 import torch
@@ -11,6 +11,7 @@ from labelwise.functional import label_margins, masked_cross_entropy, trimmed_me
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
 from labelwise.methods.examples import Examples
+from labelwise.methods.kinds import KINDS, TaskKind
 from labelwise.methods.method import Method
 from labelwise.mixing import Mixed
 
@@ -31,13 +32,24 @@ class TaskBatch(NamedTuple):
     """What one task says of a batch.
 
     `index` is int64 [batch], the row numbers; `logits` [batch, classes], as the loss should see them; `labels` int64
-    [batch], -1 where missing.
+    [batch], -1 where missing. Of other kinds of tasks both are as `TaskKind` says.
     """
 
     task: str
     index: Tensor  # type: ignore[assignment]  # tuple.index has no use here
     logits: Tensor
     labels: Tensor
+    kind: TaskKind = KINDS["single"]
+
+    @property
+    def known(self) -> Tensor:
+        """Where there is a label, bool [batch]."""
+        return self.kind.known(self.labels)
+
+    @property
+    def losses(self) -> Tensor:
+        """The loss of each label, [batch]: the cross-entropy, or what the kind of the task has; 0 where missing."""
+        return self.kind.losses(self.logits, self.labels)
 
 
 class NoisyMethod(Method):
@@ -46,9 +58,9 @@ class NoisyMethod(Method):
     A method says in `task_loss` what it minimises for one task; each task has noise of its own.
 
     Args:
-        balance: help for rare classes: "none"; "weights", labels weigh the more the rarer their class is; or
-            "logit-adjustment", in training a class gets a start over rarer ones by the logarithm of its frequency, so
-            that none has it when the network is used (Menon et al., ICLR 2021).
+        balance: help for rare classes, of tasks of one class: "none"; "weights", labels weigh the more the rarer their
+            class is; or "logit-adjustment", in training a class gets a start over rarer ones by the logarithm of its
+            frequency, so that none has it when the network is used (Menon et al., ICLR 2021).
         learning_rate: step size of AdamW, > 0.
         weight_decay: pull of weights towards zero a step, relative to the learning rate, >= 0.
     """
@@ -73,7 +85,7 @@ class NoisyMethod(Method):
         self.balance = balance
         self.heads = make_heads(self.features, self.tasks)
         self.examples = Examples()
-        self.given: dict[str, Tensor] = {}  # the training labels by row number, int64 [rows], -1 where there is none
+        self.given: dict[str, Tensor] = {}  # the training labels by row number, [rows, ...], missing elsewhere
         self.memory: dict[str, Any] = {}  # what else a checkpoint should hold: tensors, numbers, lists, dicts
         self.frequencies: dict[str, Tensor] = {}  # shares of the classes among the training labels, [classes]
         self._pending: dict[str, list[TaskBatch]] = {}
@@ -87,13 +99,19 @@ class NoisyMethod(Method):
         return self.total(self.parts(batch, self(batch.inputs)))
 
     def task_loss(self, part: TaskBatch) -> Tensor:
-        """What is minimised for one task, a scalar: the mean cross-entropy of the labelled examples."""
-        return self.mean(part, masked_cross_entropy(part.logits, part.labels))
+        """What is minimised for one task, a scalar: the mean loss of the labelled examples."""
+        return self.mean(part, part.losses)
 
     def parts(self, batch: Batch, logits: dict[str, Tensor]) -> list[TaskBatch]:
         """What each task says of a batch, its logits adjusted to the frequency of classes if that is asked for."""
         return [
-            TaskBatch(task.name, batch.index, self._adjusted(task.name, logits[task.name]), batch.targets[task.name])
+            TaskBatch(
+                task.name,
+                batch.index,
+                self._adjusted(task.name, logits[task.name]),
+                batch.targets[task.name],
+                KINDS[task.kind],
+            )
             for task in self.tasks
         ]
 
@@ -117,9 +135,12 @@ class NoisyMethod(Method):
 
     def _note_pending(self) -> None:
         for task, parts in self._pending.items():
-            index, logits, labels = (torch.cat(each) for each in list(zip(*parts, strict=True))[1:])
-            losses = masked_cross_entropy(logits, labels).masked_fill(labels < 0, torch.nan)
-            self.examples.note(task, index, loss=losses, margin=label_margins(logits, labels))
+            index, logits, labels = (torch.cat(each) for each in list(zip(*parts, strict=True))[1:4])
+            whole = parts[0]._replace(index=index, logits=logits, labels=labels)
+            noted = {"loss": whole.losses.masked_fill(~whole.known, torch.nan)}
+            if not labels.is_floating_point():
+                noted["margin"] = label_margins(logits, labels)
+            self.examples.note(task, index, **noted)
         self._pending = {}
 
     def mean(self, part: TaskBatch, losses: Tensor, chosen: Tensor | None = None) -> Tensor:
@@ -127,38 +148,24 @@ class NoisyMethod(Method):
 
         `chosen`, bool [batch], leaves others out; as numbers in [0, 1] it weighs them. The mean over none is 0.
         """
-        weights = (part.labels >= 0).to(losses.dtype)
+        weights = part.known.to(losses.dtype)
         if chosen is not None:
             weights = weights * chosen
-        if self.balance == "weights" and self.frequencies:
+        if self.balance == "weights" and part.task in self.frequencies:
             weights = weights / self.frequencies[part.task][part.labels.clamp(min=0)]
         return (weights * losses).sum() / weights.sum().clamp(min=torch.finfo(losses.dtype).tiny)
 
     def mixed_loss(self, part: TaskBatch, mixed: Mixed) -> Tensor:
-        """Mean cross-entropy of both labels of each mixture, each counting by its share; missing ones by none."""
-        both = part._replace(
-            logits=torch.cat([part.logits, part.logits]), labels=torch.cat([part.labels, part.labels[mixed.partner]])
-        )
-        shares = torch.cat([mixed.label_weight, 1 - mixed.label_weight])
-        return self.mean(both, masked_cross_entropy(both.logits, both.labels), shares)
+        """Mean loss of both labels of each mixture, each counting by its share; missing ones by none.
 
-    def over_training_rows(self, ask: Callable[[Batch], dict[str, Tensor]]) -> dict[str, Tensor]:
-        """What `ask` gives for every training batch, in eval mode and without gradient, as CPU tensors [rows, ...].
-
-        Rows that are not trained on hold zeros.
+        Of all kinds of tasks that has the gradient of the loss against the mixed label.
         """
-        found: dict[str, Tensor] = {}
-        rows = len(next(iter(self.given.values())))
-        self.eval()
-        with torch.no_grad():
-            for batch in self.trainer.train_dataloader:
-                on_device = self.transfer_batch_to_device(batch, self.device, 0)
-                for name, values in ask(on_device).items():
-                    if name not in found:
-                        found[name] = torch.zeros(rows, *values.shape[1:], dtype=values.dtype)
-                    found[name][batch.index] = values.cpu()
-        self.train()
-        return found
+        return self.shared_loss(part, part.labels[mixed.partner], mixed.label_weight)
+
+    def shared_loss(self, part: TaskBatch, others: Tensor, share: Tensor) -> Tensor:
+        """The same for further labels, as `part.labels`, of the rest of what `share` [batch] leaves for them."""
+        both = part._replace(logits=torch.cat([part.logits] * 2), labels=torch.cat([part.labels, others]))
+        return self.mean(both, both.losses, torch.cat([share, 1 - share]))
 
     def epochs_of(self, share: float) -> int:
         """So many epochs are this share of the planned ones, rounded up."""
@@ -171,13 +178,14 @@ class NoisyMethod(Method):
         seen = [(batch.index, batch.targets) for batch in self.trainer.train_dataloader]
         rows = 1 + int(max(index.max() for index, _ in seen))
         for task in self.tasks:
-            labels = torch.full((rows,), -1)
-            for index, targets in seen:
-                labels[index] = targets[task.name].cpu()
+            found = torch.cat([targets[task.name].cpu() for _, targets in seen])
+            labels = found.new_full((rows, *found.shape[1:]), torch.nan if found.is_floating_point() else -1)
+            labels[torch.cat([index.cpu() for index, _ in seen])] = found
             self.given[task.name] = labels
-            # A class without a row has one here, so that nothing is infinite.
-            counts = torch.bincount(labels[labels >= 0], minlength=len(task.classes)).clamp(min=1)
-            self.frequencies[task.name] = (counts / counts.sum()).to(self.device)
+            if task.kind == "single":
+                # A class without a row has one here, so that nothing is infinite.
+                counts = torch.bincount(labels[labels >= 0], minlength=len(task.classes)).clamp(min=1)
+                self.frequencies[task.name] = (counts / counts.sum()).to(self.device)
         self.examples.start(rows)
 
     def on_train_epoch_end(self) -> None:
@@ -198,7 +206,7 @@ class NoisyMethod(Method):
         self.memory = checkpoint["memory"]
 
     def _adjusted(self, task: str, logits: Tensor) -> Tensor:
-        if self.balance == "logit-adjustment" and self.frequencies:
+        if self.balance == "logit-adjustment" and task in self.frequencies:
             return logits + self.frequencies[task].log()
         return logits
 
@@ -214,7 +222,7 @@ def trimmed_heldout_loss(logits: Mapping[str, Tensor], targets: Mapping[str, Ten
 
 def make_heads(features: int, tasks: Sequence[Task]) -> nn.ModuleList:
     """A linear layer a task."""
-    return nn.ModuleList(nn.Linear(features, len(task.classes)) for task in tasks)
+    return nn.ModuleList(nn.Linear(features, KINDS[task.kind].outputs(task)) for task in tasks)
 
 
 def answer(backbone: nn.Module, heads: nn.ModuleList, tasks: Sequence[Task], inputs: Tensor) -> dict[str, Tensor]:

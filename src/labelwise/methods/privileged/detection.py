@@ -1,9 +1,9 @@
 """Training a detector, alone or as the student of one that sees the right boxes."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -11,12 +11,13 @@ from torch import Tensor
 
 from labelwise.functional import boxes_to_mask, gap_cosine_distance, map_cosine_distance
 from labelwise.labels.boxes import Boxes
+from labelwise.methods.batch import Batch
+from labelwise.methods.learner import Learner
 from labelwise.methods.method import check_range
+from labelwise.methods.training import Plan, seeded, train
 from labelwise.models import feature_tap, with_extra_input_channels
 from labelwise.models.detectors import Detector
-from labelwise.progress import progress
 
-D = TypeVar("D", bound=Detector)
 Feature = Literal["pooled", "map"]
 _DISTANCES = {"pooled": gap_cosine_distance, "map": map_cosine_distance}
 _AT_ONCE = 32  # pictures, in inference
@@ -41,16 +42,20 @@ class DetectorPlan:
         epochs: passes over the pictures, >= 1.
         batch_size: pictures a step, >= 1.
         learning_rate: step size of AdamW at the start, > 0; it falls to 0 along half a cosine.
+        patience: passes without a lower loss on validation pictures, where there are any, before training stops;
+            0 never stops early.
     """
 
     epochs: int = 12
     batch_size: int = 8
     learning_rate: float = 2e-3
+    patience: int = 8
 
     def __post_init__(self) -> None:
         check_range("epochs", self.epochs, least=1)
         check_range("batch_size", self.batch_size, least=1)
         check_range("learning_rate", self.learning_rate, above=0)
+        check_range("patience", self.patience, least=0)
 
 
 def masks(boxes: Sequence[Boxes], size: tuple[int, int], n_classes: int, outline: int = 7) -> Tensor:
@@ -62,14 +67,19 @@ def masks(boxes: Sequence[Boxes], size: tuple[int, int], n_classes: int, outline
     return torch.stack(drawn).float() / 255
 
 
-def flipped(scenes: Scenes, generator: np.random.Generator) -> Scenes:
-    """Each picture, with its boxes, mirrored or not, and upside down or not, by two throws of a coin."""
+def flipped(scenes: Scenes) -> Scenes:
+    """Each picture, with its boxes, mirrored or not, and upside down or not, by two throws of a coin.
+
+    Draws from torch's global random numbers.
+    """
     height, width = scenes.images.shape[2:]
-    mirror, turn = generator.random((2, len(scenes.boxes))) < 0.5
-    images = torch.where(torch.from_numpy(mirror)[:, None, None, None], scenes.images.flip(3), scenes.images)
-    images = torch.where(torch.from_numpy(turn)[:, None, None, None], images.flip(2), images)
-    boxes = [one.mirrored(width) if m else one for one, m in zip(scenes.boxes, mirror, strict=True)]
-    return Scenes(images, [one.upside_down(height) if t else one for one, t in zip(boxes, turn, strict=True)])
+    mirror, turn = torch.rand(2, len(scenes.boxes)) < 0.5
+    where = mirror[:, None, None, None].to(scenes.images.device)
+    images = torch.where(where, scenes.images.flip(3), scenes.images)
+    where = turn[:, None, None, None].to(scenes.images.device)
+    images = torch.where(where, images.flip(2), images)
+    boxes = [one.mirrored(width) if m else one for one, m in zip(scenes.boxes, mirror.tolist(), strict=True)]
+    return Scenes(images, [one.upside_down(height) if t else one for one, t in zip(boxes, turn.tolist(), strict=True)])
 
 
 class Oracle(NamedTuple):
@@ -89,7 +99,7 @@ class Oracle(NamedTuple):
 
 
 def train_detector(
-    detector: D,
+    detector: Detector,
     scenes: Scenes,
     plan: DetectorPlan,
     seed: int = 0,
@@ -97,14 +107,17 @@ def train_detector(
     teacher: Oracle | None = None,
     alpha: float = 0.5,
     feature: Feature = "pooled",
+    validation: Scenes | None = None,
+    checkpoint: Path | None = None,
     quiet: bool = True,
-) -> list[float]:
-    """Train a detector in place on pictures flipped at random; give the mean loss of each epoch.
+) -> list[dict[str, Any]]:
+    """Train a detector in place on pictures flipped at random; give the history, as `methods.train` does.
 
     With a `teacher`, which stays as it is, the loss is (1 - alpha) detection + alpha distance of features at
     `detector.tap`: of their averages, "pooled", as in the source, or position by position, "map". With alpha 0 it is
-    the training without a teacher, bit for bit. Order and flips are drawn from `seed`. Leaves the detector in eval
-    mode.
+    the training without a teacher, bit for bit. With `validation` pictures the weights of their lowest detection loss
+    are kept. Order and flips are drawn from `seed`; with `checkpoint`, a file, a training that was stopped goes on.
+    Leaves the detector in eval mode.
 
     Raises `ValueError` for an alpha out of [0, 1], an unknown feature, or no picture.
 
@@ -113,12 +126,14 @@ def train_detector(
     check_range("alpha", alpha, least=0, most=1)
     if feature not in _DISTANCES:
         raise ValueError(f"feature must be one of {', '.join(_DISTANCES)}; got {feature!r}")
+    plain = detector.loss
     if teacher is None:
-        return _train(detector, detector.loss, scenes, plan, seed, quiet, "detector")
+        return _train(_Training(detector, scenes, plan, plain, plain, validation), seed, checkpoint, quiet, "detector")
     oracle = teacher
     oracle.detector.eval()
 
     def loss(images: Tensor, boxes: Sequence[Boxes]) -> Tensor:
+        oracle.detector.to(images.device)
         with feature_tap(detector, detector.tap) as own:
             detection = detector.loss(images, boxes)
         with feature_tap(oracle.detector, oracle.detector.tap) as shown, torch.no_grad():
@@ -127,7 +142,8 @@ def train_detector(
         distance = _DISTANCES[feature](*pair).mean()
         return (1 - alpha) * detection + alpha * distance
 
-    return _train(detector, loss, scenes, plan, seed, quiet, "student")
+    title = f"student, alpha {alpha:g}"
+    return _train(_Training(detector, scenes, plan, loss, plain, validation), seed, checkpoint, quiet, title)
 
 
 def train_teacher(
@@ -137,67 +153,117 @@ def train_teacher(
     n_classes: int,
     seed: int = 0,
     outline: int = 7,
+    *,
+    validation: Scenes | None = None,
+    checkpoint: Path | None = None,
     quiet: bool = True,
 ) -> Oracle:
     """Train a copy of a detector that sees the right boxes as a further channel; see `train_detector`.
 
     It starts from the detector's weights, with weights of zero for the new channel.
     """
-    teacher = Oracle(with_extra_input_channels(detector, 1, path=detector.first), n_classes, outline)
+    teacher = untrained_teacher(detector, n_classes, outline)
+    train_oracle(teacher, scenes, plan, seed, validation=validation, checkpoint=checkpoint, quiet=quiet)
+    return teacher
+
+
+def untrained_teacher(detector: Detector, n_classes: int, outline: int = 7) -> Oracle:
+    """A copy of a detector that sees the right boxes as a further channel, which it does not yet heed."""
+    return Oracle(with_extra_input_channels(detector, 1, path=detector.first), n_classes, outline)
+
+
+def train_oracle(
+    teacher: Oracle,
+    scenes: Scenes,
+    plan: DetectorPlan,
+    seed: int = 0,
+    *,
+    validation: Scenes | None = None,
+    checkpoint: Path | None = None,
+    quiet: bool = True,
+) -> list[dict[str, Any]]:
+    """Train a teacher in place, by its detection loss alone; give the history, see `train_detector`."""
 
     def loss(images: Tensor, boxes: Sequence[Boxes]) -> Tensor:
         return teacher.detector.loss(teacher.inputs(images, boxes), boxes)
 
-    _train(teacher.detector, loss, scenes, plan, seed, quiet, "teacher")
-    return teacher
+    learner = _Training(teacher.detector, scenes, plan, loss, loss, validation)
+    return _train(learner, seed, checkpoint, quiet, "teacher")
 
 
+@torch.no_grad()
 def detect(detector: Detector, inputs: Tensor) -> list[Boxes]:
-    """The boxes found in each picture of `inputs`, float [n, channels, height, width] in [0, 1], with scores.
+    """The boxes found in each picture of `inputs` [n, channels, height, width], uint8 or in [0, 1], with scores.
 
     For a teacher, `inputs` are its `Oracle.inputs`: what it finds then is no result, since nobody has the right boxes
     in use.
     """
+    device = next(detector.parameters()).device
     detector.eval()
-    return [found for part in inputs.split(_AT_ONCE) for found in detector.predict(part)]
+    return [found for part in inputs.split(_AT_ONCE) for found in detector.predict(_shares(part.to(device)))]
 
 
-def _train(
-    detector: Detector,
-    loss: Callable[[Tensor, Sequence[Boxes]], Tensor],
-    scenes: Scenes,
-    plan: DetectorPlan,
-    seed: int,
-    quiet: bool,
-    title: str,
-) -> list[float]:
-    """Minimise `loss` of pictures in [0, 1] and their boxes over the weights of the detector."""
-    n = len(scenes.boxes)
+def _shares(images: Tensor) -> Tensor:
+    """Pictures in [0, 1]."""
+    return images if images.is_floating_point() else images.float() / 255
+
+
+class _Training(Learner):
+    """Minimises `loss` of pictures in [0, 1] and their boxes; the weights of the lowest `heldout` loss are the best."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        scenes: Scenes,
+        plan: DetectorPlan,
+        loss: Callable[[Tensor, Sequence[Boxes]], Tensor],
+        heldout: Callable[[Tensor, Sequence[Boxes]], Tensor],
+        validation: Scenes | None,
+    ):
+        super().__init__()
+        self.detector = detector.train()
+        self.scenes = scenes
+        self.plan = plan
+        self.learning_rate = plan.learning_rate
+        self.loss = loss
+        self.heldout = heldout
+        self.validation = validation if validation is not None and len(validation.boxes) else None
+        self.validation_loss: float | None = None
+
+    def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
+        images, boxes = flipped(Scenes(batch.inputs, [self.scenes.boxes[row] for row in batch.index.tolist()]))
+        return self.loss(_shares(images), boxes)
+
+    def criterion(self) -> float | None:
+        if self.validation is not None:
+            self.eval()
+            self.validation_loss = self._validate(self.validation)
+        return self.validation_loss
+
+    def epoch_facts(self) -> dict[str, Any]:
+        return {} if self.validation_loss is None else {"validation_loss": self.validation_loss}
+
+    @torch.no_grad()
+    def _validate(self, validation: Scenes) -> float:
+        """The mean loss of a picture."""
+        total, n = 0.0, len(validation.boxes)
+        for rows in np.array_split(np.arange(n), -(-n // self.plan.batch_size)):
+            images, boxes = validation.select(rows)
+            total += len(rows) * self.heldout(_shares(images.to(self.device)), boxes).item()
+        return total / n
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.AdamW(self.detector.parameters(), self.learning_rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _train(learner: _Training, seed: int, checkpoint: Path | None, quiet: bool, title: str) -> list[dict[str, Any]]:
+    n = len(learner.scenes.boxes)
     if not n:
         raise ValueError("there is no picture to learn from")
-    steps = -(-n // plan.batch_size)
-    optimizer = torch.optim.AdamW(detector.parameters(), plan.learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps * plan.epochs)
-    generator = np.random.default_rng(seed)
-    history = []
-    detector.train()
-    with progress(title, plan.epochs * steps, quiet) as advance:
-        for epoch in range(plan.epochs):
-            losses = []
-            for rows in np.array_split(generator.permutation(n), steps):
-                images, boxes = flipped(scenes.select(rows), generator)
-                value = loss(images.float() / 255, boxes)
-                optimizer.zero_grad()
-                value.backward()
-                optimizer.step()
-                schedule.step()
-                losses.append(value.item())
-                advance()
-            history.append(float(np.mean(losses)))
-            if not math.isfinite(history[-1]):
-                raise ValueError(
-                    f"training diverged: the loss of epoch {epoch + 1} is not a finite number; try a smaller "
-                    f"learning_rate than {plan.learning_rate:g}"
-                )
-    detector.eval()
-    return history
+    plan = Plan(epochs=learner.plan.epochs, batch_size=learner.plan.batch_size, patience=learner.plan.patience)
+    with seeded(seed):
+        return train(
+            learner, learner.scenes.images, {}, np.arange(n), np.arange(0), plan, seed, checkpoint, quiet, title
+        )

@@ -3,5 +3,15 @@
 from labelwise.models.detectors.base import Detector
 from labelwise.models.detectors.compact import CompactDetector
 from labelwise.models.detectors.hugging_face import TransformersDetector
+from labelwise.models.detectors.named import COMPACT, PRETRAINED, check_detector, named_detector, rebuilt_detector
 
-__all__ = ["CompactDetector", "Detector", "TransformersDetector"]
+__all__ = [
+    "COMPACT",
+    "PRETRAINED",
+    "CompactDetector",
+    "Detector",
+    "TransformersDetector",
+    "check_detector",
+    "named_detector",
+    "rebuilt_detector",
+]

@@ -1,6 +1,7 @@
 """Detectors of the package `transformers`."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,24 +16,22 @@ _MOST = 100  # boxes found in a picture
 
 
 class _Family(NamedTuple):
-    """Where to tap a model of a family, its first layer, whether one logit stands for "nothing here", and whether it
-    was made for pictures normalised as those of ImageNet are."""
+    """Where to tap a model of a family, whether one logit stands for "nothing here", and whether it was made for
+    pictures normalised as those of ImageNet are."""
 
     tap: str
-    first: str
     nothing: bool
     normalised: bool
 
 
 _STAGE = "model.model.backbone.model.encoder.stages.3"
-_STEM = "model.model.backbone.model.embedder.embedder"
 _FAMILIES = {
-    "detr": _Family(_STAGE, f"{_STEM}.convolution", True, True),
-    "conditional_detr": _Family(_STAGE, f"{_STEM}.convolution", False, True),
-    "deformable_detr": _Family(_STAGE, f"{_STEM}.convolution", False, True),
-    "rt_detr_v2": _Family(_STAGE, f"{_STEM}.0.convolution", False, False),
-    "d_fine": _Family(_STAGE, f"{_STEM}.0.convolution", False, False),
-    "yolos": _Family("model.vit.encoder", "model.vit.embeddings.patch_embeddings.projection", True, True),
+    "detr": _Family(_STAGE, True, True),
+    "conditional_detr": _Family(_STAGE, False, True),
+    "deformable_detr": _Family(_STAGE, False, True),
+    "rt_detr_v2": _Family(_STAGE, False, False),
+    "d_fine": _Family(_STAGE, False, False),
+    "yolos": _Family("model.vit.encoder", True, True),
 }
 
 
@@ -55,7 +54,21 @@ class TransformersDetector(Detector):
             raise ValueError(f"a detector must be one of {', '.join(_FAMILIES)}; got {kind}")
         self.model = model
         self.family = _FAMILIES[kind]
-        self.tap, self.first = self.family.tap, self.family.first
+        self.tap = self.family.tap
+        self.first = next(name for name, one in self.named_modules() if isinstance(one, nn.Conv2d))
+
+    def settings(self) -> dict[str, Any]:
+        """The configuration of the model, as plain JSON."""
+        found: dict[str, Any] = json.loads(self.model.config.to_json_string(use_diff=False))  # type: ignore[union-attr,operator]
+        return found
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> "TransformersDetector":
+        """An untrained detector of these settings; it needs no network."""
+        from transformers import AutoConfig, AutoModelForObjectDetection
+
+        config = AutoConfig.for_model(**settings)
+        return cls(AutoModelForObjectDetection.from_config(config))
 
     def forward(self, images: Tensor) -> Any:
         """The model's own output: `logits` and `pred_boxes`, among others."""

@@ -1,0 +1,47 @@
+"""What methods share that mix pictures by what a vision transformer attends to."""
+
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+import torch
+from torch import Tensor, nn
+
+from labelwise.labels import Task
+from labelwise.methods.mixed.base import MixedMethod
+from labelwise.methods.noisy.base import Shared, TaskBatch
+from labelwise.mixing import Mixed
+from labelwise.models import Attended, Attending, vit_for
+
+
+class AttentiveMethod(MixedMethod):
+    """Needs a backbone that attends, see `labelwise.models.Attending`; `fit` makes a small vision transformer."""
+
+    needs = "pictures, one class a task; missing labels are left out of the loss"
+    bench = "mixing-vit"
+
+    def __init__(self, backbone: nn.Module, tasks: Sequence[Task], **shared: Unpack[Shared]):
+        if not isinstance(backbone, Attending):
+            raise ValueError(
+                f"this method mixes pictures by attention, which {type(backbone).__name__} does not give; take "
+                "labelwise.models.SmallViT, give the backbone `grid` and `attend` as labelwise.models.Attending says, "
+                "or use method cutmix"
+            )
+        super().__init__(backbone, tasks, **shared)
+
+    @staticmethod
+    def default_backbone(shape: Sequence[Any], width: int = 128, dropout: float = 0.0) -> nn.Module:
+        """A small vision transformer; see `vit_for`."""
+        return vit_for(shape, width, dropout)
+
+    def attend(self, inputs: Tensor) -> Attended:
+        """What the backbone makes of pictures."""
+        assert isinstance(self.backbone, Attending)
+        return self.backbone.attend(inputs)
+
+    def answers(self, features: Tensor) -> dict[str, Tensor]:
+        """Logits [batch, classes] of each task, from features of the backbone."""
+        return {task.name: head(features) for task, head in zip(self.tasks, self.heads, strict=True)}
+
+    def mixtures_loss(self, parts: Sequence[TaskBatch], mixed: Mixed) -> Tensor:
+        """Sum over tasks of `mixture_loss`."""
+        return torch.stack([self.mixture_loss(part, mixed) for part in parts]).sum()

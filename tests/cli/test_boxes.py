@@ -1,0 +1,73 @@
+import json
+
+import pytest
+from tests.cli.conftest import result
+from tests.methods.boxes.samples import squares
+
+from labelwise.labels.coco import write_coco
+
+FAST = ("--set", "epochs=1", "--set", "side=64")
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Squares as a COCO file with pictures beside it."""
+    table = squares(12)
+    (tmp_path / "images").mkdir()
+    for name, image in zip(table.names, table.images, strict=True):
+        (tmp_path / "images" / name).write_bytes(image)
+    write_coco(tmp_path / "squares.json", table.names, table.sizes(), table.boxes, table.classes)
+    return "squares.json"
+
+
+def test_a_detector_is_fitted_and_finds_boxes_in_a_folder_of_pictures(labelwise, tmp_path, source):
+    words = ("--task", "boxes", "--method", "lupi", "--set", "alpha=0.5", "--set", "feature=map", *FAST)
+    told = result(labelwise("fit", source, *words, "--out", "run", "--json"))
+    assert told["alpha"] == 0.5
+    assert 0 <= told["boxes"]["test"]["map_50"] <= 1
+    assert (tmp_path / "run" / "report.html").is_file()
+    shown = labelwise("fit", source, *words, "--out", "run").stdout
+    assert "teacher (oracle)" in shown
+    assert result(labelwise("predict", "run", "images", "--out", "found.json", "--json"))["pictures"] == 12
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert {each["file_name"] for each in found["images"]} == {f"{at:02}.png" for at in range(12)}
+    assert all(0 <= each["score"] <= 1 for each in found["annotations"])
+
+
+def test_a_plain_detector_is_what_is_fitted_by_default(labelwise, source):
+    told = result(labelwise("fit", source, "--task", "boxes", *FAST, "--out", "run", "--json"))
+    assert (told["method"], told["detector"]) == ("detection", "compact")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("--task", "boxes", "--detector", "compakt"), 1, "did you mean 'compact'"),
+        (("--task", "boxes", "--method", "dselect-k"), 1, "no method 'dselect-k' for boxes"),
+        (("--task", "boxes", "--label", "kind"), 2, "--label cannot be given with --task boxes"),
+        (("--task", "box"), 2, "must be labels or boxes; got 'box'"),
+        (("--detector", "compact"), 2, "--detector is for boxes"),
+    ],
+)
+def test_options_that_do_not_fit_are_told(labelwise, source, words, code, message):
+    told = labelwise("fit", source, *words, code=code).stderr
+    assert message in " ".join(told.replace("│", " ").split())
+
+
+def test_broken_annotations_are_told_with_their_place(labelwise, tmp_path, source):
+    document = json.loads((tmp_path / source).read_text())
+    broken = {
+        "empty": document | {"annotations": []},
+        "class": document | {"annotations": [document["annotations"][0] | {"category_id": 9}]},
+    }
+    for name, content in broken.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    (tmp_path / "nothing.json").write_text("")
+    told = {
+        name: labelwise("fit", f"{name}.json", "--task", "boxes", "--out", "run", code=1).stderr
+        for name in ("empty", "class", "nothing")
+    }
+    assert "pictures of empty.json have no box at all" in told["empty"]
+    assert "class.json, annotation 1: there is no category of id 9" in told["class"]
+    assert "nothing.json is no COCO file" in told["nothing"]
+    assert not (tmp_path / "run").exists()

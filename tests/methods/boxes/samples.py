@@ -1,0 +1,31 @@
+import io
+
+import numpy as np
+from PIL import Image
+
+from labelwise.labels import Boxes, BoxTable
+
+CLASSES = ("dark", "light")
+
+
+def squares(n=20, size=(32, 64), seed=0, split=True):
+    """Pictures with one dark and one light square each, and a last one without any."""
+    generator = np.random.default_rng(seed)
+    images, boxes = [], []
+    for at in range(n):
+        pixels = generator.normal(120, 10, (*size, 3))
+        corners = []
+        for shade, left in ((10, 0), (240, size[1] // 2)):
+            side = int(generator.integers(9, 15))
+            x, y = left + int(generator.integers(1, 15)), int(generator.integers(1, 15))
+            corners.append([x, y, x + side, y + side])
+            if at < n - 1:
+                pixels[y : y + side, x : x + side] = shade
+        buffer = io.BytesIO()
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "PNG")
+        images.append(buffer.getvalue())
+        boxes.append(Boxes(np.array(corners, np.float32), np.array([0, 1])) if at < n - 1 else Boxes.none())
+    parts = ["train"] * (n // 2) + ["validation"] * (n // 4)
+    parts += ["test"] * (n - len(parts))
+    names = [f"{at:02}.png" for at in range(n)]
+    return BoxTable(names, images, boxes, CLASSES, parts if split else [""] * n, "squares.json")
