@@ -7,6 +7,9 @@ TITLES = {
     "duplicate": "Duplicate, other label",
     "outlier": "Unlike all others",
     "unreadable": "Could not be read",
+    "missing_box": "Box probably missing",
+    "misplaced_box": "Box badly placed",
+    "spurious_box": "Box around nothing",
 }
 SIGNS = {
     "label": "≠",
@@ -15,6 +18,9 @@ SIGNS = {
     "duplicate": "=",
     "outlier": "∗",
     "unreadable": "!",
+    "missing_box": "+",
+    "misplaced_box": "↔",
+    "spurious_box": "−",
 }
 
 

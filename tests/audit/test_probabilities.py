@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from labelwise.audit.probabilities import given_features, given_probabilities, rescaled, warn_if_in_sample
+from labelwise.audit.probabilities import (
+    given_features,
+    given_probabilities,
+    rescaled,
+    warn_if_in_another_order,
+    warn_if_in_sample,
+)
 from labelwise.labels import LabelTable, Task
 
 TABLE = LabelTable.from_columns({"y": [0, 1, 2, 0]}, [Task("y", "single", ("a", "b", "c"))], source="some.csv")
@@ -121,3 +127,17 @@ def test_in_sample_probabilities_are_suspected():
         assert warn_if_in_sample("y", labels[:100], perfect[:100]) is None
         assert warn_if_in_sample("y", labels, perfect * 0.9 + 0.1 / 3) is None
         assert warn_if_in_sample("y", np.where(np.arange(300) < 3, 0, labels), perfect) is None
+
+
+def test_columns_in_another_order_are_told():
+    task, generator = Task("y", "single", tuple("abcde")), np.random.default_rng(0)
+    labels = np.where(generator.random(400) < 0.8, generator.integers(0, 5, 400), 0)
+    probs = 0.7 * np.eye(5)[np.where(generator.random(400) < 0.2, generator.integers(0, 5, 400), labels)] + 0.06
+    told = r"'y' agree with 3\d% of the labels, and with 8\d% if .* of the classes \(a, b, c, d, e\)"
+    with pytest.warns(UserWarning, match=told):
+        assert warn_if_in_another_order(task, labels, probs[:, [0, 2, 3, 4, 1]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert warn_if_in_another_order(task, labels, probs) is None
+        assert warn_if_in_another_order(task, labels, generator.dirichlet(np.ones(5), 400)) is None
+        assert warn_if_in_another_order(task, labels[:90], probs[:90, [0, 2, 3, 4, 1]]) is None

@@ -177,3 +177,12 @@ def test_what_people_say_is_checked_before_anything_is_read(labelwise, tmp_path)
     done = labelwise("audit", "iris", "--about", "about.yaml", code=1)
     assert done.stderr.startswith("error: about.yaml: variables names no column: iris has no column 'petal' (columns:")
     assert labelwise("audit", "iris", "--about", "none.yaml", code=1).stderr.startswith("error: [Errno 2]")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--labels-only", "--model", "plm"), ("--probabilities", "p.npy", "--model", "plm")],
+    ids=lambda words: words[0],
+)
+def test_options_that_would_do_nothing_are_refused(labelwise, words):
+    assert "leave --model" in labelwise("audit", "iris", *words, code=2).stderr

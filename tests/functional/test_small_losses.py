@@ -59,3 +59,16 @@ def test_without_a_difference_all_count_as_clean(losses):
 
 def test_no_loss_at_all_gives_nan():
     assert clean_probability(torch.full((3,), torch.nan)).isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: forget_rate(-1, 0.2, 3), "epoch and warm_up must be at least 0; got -1 and 3"),
+        (lambda: forget_rate(1, 20, 3), r"rate must be in \[0, 1\]; got 20"),
+        (lambda: small_losses(torch.ones(3), 2.0), r"forget must be in \[0, 1\]; got 2.0"),
+    ],
+)
+def test_shares_out_of_range_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

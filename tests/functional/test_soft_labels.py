@@ -122,3 +122,8 @@ def test_parts_that_show_what_is_expected_cost_nothing():
     losses = parts_loss(chances, shown, torch.tensor([[1, 0, 1], [1, 1, 0]]))
     expected = F.binary_cross_entropy(torch.tensor([0.5] * 3).double(), torch.tensor([1.0, 1, 0]).double())
     torch.testing.assert_close(losses, torch.stack([torch.zeros(()).double(), expected]))
+
+
+def test_sharpening_needs_a_temperature():
+    with pytest.raises(ValueError, match="temperature must be above 0; got 0"):
+        sharpen(torch.full((2, 2), 0.5), 0)

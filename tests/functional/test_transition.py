@@ -91,3 +91,11 @@ def test_certain_wrong_predictions_have_finite_losses():
         (slope,) = torch.autograd.grad(found.sum(), logits)
         assert found.isfinite().all()
         assert slope.isfinite().all()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_matrix_in_double_precision_does_for_logits_in_single(loss):
+    logits, labels, matrix = problem(4)
+    found = loss(logits.float(), labels, matrix)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, loss(logits, labels, matrix).float())

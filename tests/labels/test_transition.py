@@ -62,7 +62,9 @@ def test_it_is_written_and_read(tmp_path):
         assert (found.prior is None) == (prior is None)
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", '{"classes": ["a"]}', '{"classes": ["a"], "matrix": [[0.5]]}', "{}"])
+@pytest.mark.parametrize(
+    "text", ["[1, 2]", "classes: [a]", '{"classes": ["a"]}', '{"classes": ["a"], "matrix": [[0.5]]}', "{}"]
+)
 def test_a_file_that_is_no_transition_is_named(tmp_path, text):
     (tmp_path / "other.json").write_text(text)
     with pytest.raises(ValueError, match=r"other\.json is no transition"):

@@ -161,5 +161,5 @@ def test_quick_encoders_leave_nothing_on_disk(tmp_path):
 
 
 def test_an_unknown_kind_of_encoder():
-    with pytest.raises(ValueError, match="must be one of tabular, pixels, text, audio, vision; got 'x'"):
+    with pytest.raises(ValueError, match="must be one of tabular, pixels, text, audio, vision, pair; got 'x'"):
         encoder_from_state({"kind": "x"}, {})

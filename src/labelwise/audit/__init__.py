@@ -9,6 +9,8 @@ from typing import Any
 
 from labelwise.audit._callable import CallablePackage
 from labelwise.audit.annotators import AnnotatorQuality, annotator_quality
+from labelwise.audit.box_doubts import Doubt, box_doubts
+from labelwise.audit.boxes import write_box_audit
 from labelwise.audit.budget import LabelBudget, label_budget, pareto
 from labelwise.audit.cleaning import cleaning_report, evaluate_cleaning
 from labelwise.audit.comparing import compare_models
@@ -48,6 +50,7 @@ __all__ = [
     "Audit",
     "DataIssue",
     "Destabilisation",
+    "Doubt",
     "Finding",
     "FineTuned",
     "LabelBudget",
@@ -61,6 +64,7 @@ __all__ = [
     "annotator_quality",
     "apply_corrections",
     "area_under_margin",
+    "box_doubts",
     "class_health",
     "class_overlap",
     "class_thresholds",
@@ -95,6 +99,7 @@ __all__ = [
     "simifeat",
     "split_shares",
     "uncertainty_sample",
+    "write_box_audit",
 ]
 
 sys.modules[__name__].__class__ = CallablePackage

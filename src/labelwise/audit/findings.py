@@ -17,7 +17,8 @@ class Finding(NamedTuple):
 
     `example` is the row number; `task` the label column, or None if the example itself is at fault. `kind` is `label`
     (probably a wrong label), `taxonomy` (contradicts the tree), `duplicate` or `near_duplicate` (an equal or almost
-    equal example has another label), `outlier` (unlike all others) or `unreadable`. `score` is in [0, 1], 1 worst,
+    equal example has another label), `outlier` (unlike all others), `unreadable`, or of boxes `missing_box`,
+    `misplaced_box` or `spurious_box`. `score` is in [0, 1], 1 worst,
     comparable within a kind. `given` and `suggested` are class names, None where there is none. `why` says in words
     what was seen.
     """

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageOps
@@ -41,6 +42,13 @@ def write_items(path: Path, table: LabelTable, examples: Sequence[int]) -> None:
     arrays = [pa.array(values, field.type) for values, field in zip(columns, _SCHEMA, strict=True)]
     with writing(path) as temporary:
         pq.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA), temporary)
+
+
+def worst_in_turn(frame: pd.DataFrame) -> Sequence[int]:
+    """The rows to keep the looks of: the worst of each kind and task in turn, as scores compare within these only."""
+    rank = frame.groupby(["kind", "task"], dropna=False).cumcount()
+    rows = frame["example"].loc[rank.sort_values(kind="stable").index]
+    return [int(row) for row in rows.drop_duplicates()[:MOST]]
 
 
 def _item(table: LabelTable, row: int) -> tuple[str, bytes]:

@@ -10,9 +10,6 @@ from typing import Any, NamedTuple
 import joblib
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from labelwise import runs
 from labelwise.audit import arrays, findings
@@ -23,19 +20,25 @@ from labelwise.audit.duplicates import duplicate_findings, find_twins, repeated
 from labelwise.audit.engines import check_engine, on_engine
 from labelwise.audit.findings import Finding
 from labelwise.audit.further import look_further
-from labelwise.audit.items import MOST, write_items, write_neighbours
+from labelwise.audit.items import worst_in_turn, write_items, write_neighbours
 from labelwise.audit.margins import given_margins, with_margins
 from labelwise.audit.near_duplicates import FEWEST_ROWS, MOST_ROWS, NO_PAIRS, near_duplicate_findings, near_duplicates
 from labelwise.audit.neighbours import APPROXIMATE, MOST_EXACT
-from labelwise.audit.probabilities import given_features, given_probabilities, rescaled, warn_if_in_sample
+from labelwise.audit.probabilities import (
+    given_features,
+    given_probabilities,
+    rescaled,
+    warn_if_in_another_order,
+    warn_if_in_sample,
+)
 from labelwise.audit.repeats import repeat_issues
-from labelwise.audit.table_facts import write_table_facts
+from labelwise.audit.table_facts import write_labels, write_table_facts
 from labelwise.audit.taxonomy import taxonomy_findings
 from labelwise.audit.unreadable import blank_pictures
 from labelwise.audit.wrong_labels import label_findings, label_metrics, wrong_labels
 from labelwise.labels import LabelTable
 from labelwise.labels.kinds import check_kinds
-from labelwise.runs import RunFolder, file_stem, free_name, short_hash, write_json, writing
+from labelwise.runs import RunFolder, file_stem, short_hash, write_json
 
 _WEAK = 0.7  # accuracy of models out of sample
 
@@ -137,7 +140,7 @@ def run_audit(
 
     notes: list[str] = []
     write_table_facts(folder, table, kinds, seed)
-    _write_labels(folder / runs.LABELS, table)
+    write_labels(folder / runs.LABELS, table)
 
     tasks = _auditable(table, notes, labels_only)
     table, features = _features(table, features, given, labels_only, text, vision, quiet, notes)
@@ -171,10 +174,12 @@ def run_audit(
             else:
                 continue
             verdict = wrong_labels(labels, predicted, store=path.with_name(f"{path.name}.mean"))
-            warning = warn_if_in_sample(name, labels, verdict.probability)
-            notes.extend([warning] if warning else [])
-            means[name] = verdict.probability
             task = table.task(name)
+            warned = [warn_if_in_sample(name, labels, verdict.probability)]
+            if name in given:
+                warned.append(warn_if_in_another_order(task, labels, verdict.probability))
+            notes.extend(filter(None, warned))
+            means[name] = verdict.probability
             found.extend(with_margins(label_findings(task, labels, verdict), task, labels, areas.get(name)))
             measured[name] = label_metrics(labels, verdict)
             notes.extend(_if_alone(name, len(predicted)))
@@ -188,7 +193,7 @@ def run_audit(
     about_data = as_records([*issues, *copies], table.id_column)
 
     frame = findings.as_frame(found)
-    write_items(folder / "items.parquet", table, _worst_in_turn(frame))
+    write_items(folder / "items.parquet", table, worst_in_turn(frame))
     if features is not None and len(table) > MOST_ROWS:
         notes.append(f"Which rows the flagged ones are like was not looked for: that is done up to {MOST_ROWS:,} rows.")
     elif features is not None:
@@ -231,22 +236,6 @@ def _start(path: Path, config: dict[str, Any], table: LabelTable) -> RunFolder:
                 "started; give another --out, or delete that folder"
             )
     return RunFolder.start(path, config)
-
-
-def _write_labels(path: Path, table: LabelTable) -> None:
-    """Write id, group, split and the given labels as text, one row an example; tasks keep their names."""
-    names = [task.name for task in table.tasks]
-    columns = {free_name("id", names): table.id_column}
-    for role, name in (("group", table.group), ("split", table.split)):
-        if name is not None:
-            columns[free_name(role, names)] = pc.cast(table.data[name], pa.string())
-    for task in table.tasks:
-        column = table.data[task.name]
-        if pa.types.is_nested(column.type):
-            column = pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
-        columns[task.name] = pc.cast(column, pa.string())
-    with writing(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)
 
 
 def _auditable(table: LabelTable, notes: list[str], labels_only: bool) -> list[str]:
@@ -354,10 +343,3 @@ def _duplicates(
         near = near_duplicates(features, unreadable, twins.sets, quiet)
         found.extend(near_duplicate_findings(table, near, means))
     return found, same_label, [] if twins.too_coarse else list(repeat_issues(table, twins.sets, near))
-
-
-def _worst_in_turn(frame: pd.DataFrame) -> Sequence[int]:
-    """The rows to keep the looks of: the worst of each kind and task in turn, as scores compare within these only."""
-    rank = frame.groupby(["kind", "task"], dropna=False).cumcount()
-    rows = frame["example"].loc[rank.sort_values(kind="stable").index]
-    return [int(row) for row in rows.drop_duplicates()[:MOST]]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy.optimize import linear_sum_assignment
 
 from labelwise.audit import arrays
 from labelwise.audit.blocks import best_classes
@@ -16,15 +17,18 @@ from labelwise.labels import LabelTable, Task
 _CLOSE = 1e-3  # rows that sum to one within this are rescaled
 _EXACT = 1e-5  # float32 gets no closer
 _MANY = 200  # rows; fewer can be predicted perfectly by luck
+_ROWS_OF_CLASS = 20  # on average; with fewer, chance makes a fitting order
+_MOST_RENAMED = 1000  # classes; matching takes time that grows with their third power
 
 
 def given_probabilities(table: LabelTable, given: Any) -> dict[str, np.ndarray]:
     """Out-of-sample probabilities that the user brings, by task, each floats [models, n, classes].
 
     `given` is a path or an array, if the table has one task of kind `single`, else a dictionary of them by task. Arrays
-    are [n, classes] or [models, n, classes]; paths end in .npy, or in .parquet with one column a class (taken by name
-    if the names are the class names, else in their order). A .npy file stays on disk, and no array is copied. Where
-    rows sum to 1 only within 1e-3, a warning says that they are to be rescaled (`rescaled`).
+    are [n, classes] or [models, n, classes], their columns in the order of `Task.classes`; paths end in .npy, or in
+    .parquet with one column a class (taken by name if the names are the class names, else in their order). A .npy file
+    stays on disk, and no array is copied. Where rows sum to 1 only within 1e-3, a warning says that they are to be
+    rescaled (`rescaled`).
 
     Raises `ValueError` (naming file, row, value) for another number of rows or classes, for negative or missing
     numbers, and for rows that do not sum to 1.
@@ -72,6 +76,29 @@ def warn_if_in_sample(task: str, labels: np.ndarray, probabilities: np.ndarray) 
         f"the probabilities of {task!r} agree with {right:.2%} of the labels at a mean confidence of {confidence:.3f}: "
         "they look in-sample (from a model that was trained on these rows), which hides label errors; give "
         "cross-validated ones"
+    )
+    warnings.warn(message, UserWarning, stacklevel=3)
+    return message
+
+
+def warn_if_in_another_order(task: Task, labels: np.ndarray, probabilities: np.ndarray) -> str | None:
+    """Warn where the columns of probabilities [n, classes] seem to be in another order than the classes of the task.
+
+    They do if, with the classes renamed one by one as suits best, the best classes agree with twice as many labels, and
+    with a quarter of all labels more. Gives the warning, or None, as where rows are few for so many classes.
+    """
+    classes, rows = len(task.classes), np.flatnonzero(labels >= 0)
+    if classes > _MOST_RENAMED or len(rows) < max(_MANY, _ROWS_OF_CLASS * classes):
+        return None
+    pairs = np.bincount(labels[rows] * classes + best_classes(probabilities)[rows], minlength=classes**2)
+    counts = pairs.reshape(classes, classes)
+    right, renamed = counts.trace(), counts[linear_sum_assignment(counts, maximize=True)].sum()
+    if renamed < max(2 * right, right + len(rows) / 4):
+        return None
+    message = (
+        f"the probabilities of {task.name!r} agree with {right / len(rows):.0%} of the labels, and with "
+        f"{renamed / len(rows):.0%} if their columns are put in another order: give them in that of the classes ("
+        f"{', '.join(task.classes[:10])}{', ...' if classes > 10 else ''})"
     )
     warnings.warn(message, UserWarning, stacklevel=3)
     return message

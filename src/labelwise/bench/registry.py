@@ -14,6 +14,11 @@ _BENCHES = {
         "audit_speed",
         "time, memory and row sets of confident learning: ours and cleanlab's",
     ),
+    "box-errors": (
+        "box_errors",
+        "box_errors",
+        "errors of four kinds planted in the boxes of blood cells, and how many of them an audit of boxes finds",
+    ),
     "cifar10n": (
         "cifar10n",
         "cifar10n",

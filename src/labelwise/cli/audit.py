@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from labelwise.cli import common
+from labelwise.cli import boxes, common
 
 
 @common.guarded
@@ -44,7 +44,9 @@ def audit(
             metavar="FILE", help="What only people know of the data (YAML), for the report; see docs/report.md."
         ),
     ] = None,
-    folds: Annotated[int, typer.Option(min=2, help="Folds of the cross-fitting.")] = 10,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="Folds of the cross-fitting; 10 if left out, of boxes 4.")
+    ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Times the cross-fitting is repeated with other folds.")] = 1,
     model: Annotated[
         list[str] | None,
@@ -56,6 +58,13 @@ def audit(
     ] = "local",
     text: common.Text = None,
     vision: common.Vision = None,
+    task: Annotated[str, typer.Option("--task", help=boxes.TASK_HELP)] = "labels",
+    detector: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of boxes: as for `labelwise fit`; default compact.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="Of boxes: an option of the detector.")
+    ] = None,
     out: common.Out = None,
     seed: common.Seed = 0,
     quiet: common.Quiet = False,
@@ -64,12 +73,39 @@ def audit(
     """Find what is probably wrong with the labels of SOURCE, and write a run folder with findings and a report.
 
     Example: `labelwise audit birds.csv --label genus --label species --group slide --out runs/birds`
+
+    Example: `labelwise audit cells.json --task boxes`
     """
     import labelwise
     from labelwise import report
     from labelwise.audit import run_audit
     from labelwise.runs import RunFolder, write_text
 
+    others = {
+        "--label": label,
+        "--group": group,
+        "--split": split,
+        "--id": id,
+        "--parent": parent,
+        "--probabilities": probabilities,
+        "--embeddings": embeddings,
+        "--margins": margins,
+        "--labels-only": labels_only,
+        "--annotator": annotator,
+        "--about": about,
+        "--model": model,
+        "--text": text,
+        "--vision": vision,
+    }
+    if boxes.wanted(task, others):
+        boxes.audit(source, detector or "compact", common.values(set_), folds, out, seed, quiet, json)
+        return
+    if detector or set_:
+        raise typer.BadParameter("--detector and --set are for boxes; give --task boxes too")
+    if labels_only and (model or embeddings):
+        raise typer.BadParameter("--labels-only looks at labels alone: leave --model and --embeddings out")
+    if probabilities and model:
+        raise typer.BadParameter("--probabilities take the place of models: leave --model out")
     links = common.parents(parent)
     told = report.read_about(about) if about is not None else None  # before minutes of work, so that errors come now
     table = labelwise.read(source, label or (), group, split, id, links, quiet=quiet or json)
@@ -83,7 +119,7 @@ def audit(
         labels_only=labels_only,
         annotators=annotator or (),
         kinds=told and report.kinds_of(told, table),
-        folds=folds,
+        folds=folds or 10,
         repeats=repeats,
         engine=engine,
         text=text,

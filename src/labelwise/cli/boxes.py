@@ -73,3 +73,32 @@ def predict(run: Path, source: str, out: Path | None, quiet: bool, json: bool) -
         common.print_json({"predictions": str(path), "pictures": len(table)})
     elif not quiet:
         common.say(f"{len(table)} pictures looked at: {path}")
+
+
+def audit(
+    source: str,
+    detector: str,
+    options: Mapping[str, Any],
+    folds: int | None,
+    out: Path | None,
+    seed: int,
+    quiet: bool,
+    json: bool,
+) -> None:
+    """Find boxes that are probably wrong, and write a run folder with findings and a report."""
+    from labelwise import report
+    from labelwise.labels import read_boxes
+    from labelwise.methods.boxes import FOLDS, audit_boxes
+    from labelwise.runs import METRICS, read_json
+    from labelwise.wording import title_of
+
+    table = read_boxes(source)
+    run = audit_boxes(table, detector, out, folds=folds or FOLDS, options=options, seed=seed, quiet=quiet or json)
+    page = report.write(run)
+    measured = read_json(run / METRICS)["audit"]
+    if json:
+        common.print_json({"run": str(run), "report": str(page), "audit": measured})
+    elif not quiet:
+        found = [(title_of(kind), count) for kind, count in measured["by_kind"].items()]
+        common.table(repr(table), ("finding", "number"), found)
+        common.say(f"run     {run}\nreport  {page}")

@@ -34,6 +34,10 @@ def fit(
         list[str] | None,
         typer.Option(metavar="COLUMN", help="A feature that will be missing in use; for `lupi`; repeatable."),
     ] = None,
+    second: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="A feature of a second modality, with a network of its own; repeatable."),
+    ] = None,
     text: common.Text = None,
     vision: common.Vision = None,
     database: common.ReviewDatabase = None,
@@ -91,6 +95,7 @@ def fit(
         seed=seed,
         resume=resume,
         privileged=privileged or (),
+        second=second or (),
         text=text,
         vision=vision,
         quiet=quiet or json,

@@ -14,8 +14,13 @@ def forget_rate(epoch: int, rate: float, warm_up: float) -> float:
         rate: the share in the end, in [0, 1].
         warm_up: epochs of the rise, >= 0; at 0 there is none.
 
+    Raises `ValueError` for arguments out of range.
+
     Source: Han et al., "Co-teaching" (2018), section 2.
     """
+    if not (epoch >= 0 and warm_up >= 0):
+        raise ValueError(f"epoch and warm_up must be at least 0; got {epoch} and {warm_up}")
+    _check_share("rate", rate)
     return rate * min(1.0, epoch / warm_up) if warm_up > 0 else rate
 
 
@@ -28,7 +33,10 @@ def small_losses(losses: Tensor, forget: float, among: Tensor | None = None) -> 
         losses: `[batch]`.
         forget: share to leave out, in [0, 1].
         among: bool `[batch]`, the n examples to choose among; default all.
+
+    Raises `ValueError` for a share out of range.
     """
+    _check_share("forget", forget)
     among = torch.ones_like(losses, dtype=torch.bool) if among is None else among
     order = losses.detach().masked_fill(~among, torch.inf).argsort(stable=True)
     place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
@@ -41,6 +49,12 @@ def trimmed_mean(losses: Tensor, forget: float, among: Tensor | None = None) -> 
     """The mean of the losses that `small_losses` marks, a scalar; 0 of none."""
     kept = small_losses(losses, forget, among)
     return (losses * kept).sum() / kept.sum().clamp(min=1)
+
+
+def _check_share(name: str, share: float) -> None:
+    """Raise `ValueError` unless the share is in [0, 1]."""
+    if not 0 <= share <= 1:
+        raise ValueError(f"{name} must be in [0, 1]; got {share}")
 
 
 def clean_probability(losses: Tensor, seed: int = 0) -> Tensor:

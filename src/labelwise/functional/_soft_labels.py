@@ -29,10 +29,12 @@ def sharpen(probabilities: Tensor, temperature: float) -> Tensor:
 
     Args:
         probabilities: `[..., classes]`, at least 0, some of each row above.
-        temperature: above 0; 1 changes nothing, towards 0 all goes to the largest.
+        temperature: above 0; 1 changes nothing, towards 0 all goes to the largest. `ValueError` if it is not.
 
     Source: Berthelot et al., "MixMatch" (2019), eq. 7.
     """
+    if not temperature > 0:
+        raise ValueError(f"temperature must be above 0; got {temperature}")
     return torch.softmax(probabilities.log() / temperature, -1)
 
 

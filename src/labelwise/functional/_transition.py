@@ -1,7 +1,8 @@
 """Losses for labels that went through a known transition, `matrix[i, j]` = p(given j | true i).
 
 Each takes `logits` `[batch, classes]` of the true class, `labels` int64 `[batch]` (given classes, -1 where missing) and
-`matrix` `[classes, classes]` with rows that sum to 1, and gives `[batch]`, 0 where the label is missing. With the
+`matrix` `[classes, classes]` with rows that sum to 1, of any floating type (`torch.from_numpy(transition.matrix)` is
+float64), and gives `[batch]`, 0 where the label is missing. With the
 identity as the matrix all are cross-entropy.
 """
 
@@ -32,7 +33,8 @@ def backward_loss(logits: Tensor, labels: Tensor, matrix: Tensor) -> Tensor:
 
     Source: Patrini et al. (2017), eq. 6 and theorem 1.
     """
-    losses = torch.linalg.solve(matrix, -F.log_softmax(logits, -1).T).T
+    logs = F.log_softmax(logits, -1)
+    losses = torch.linalg.solve(matrix.to(logs), -logs.T).T
     return torch.where(labels >= 0, _own(losses, labels), 0.0)
 
 
@@ -57,8 +59,9 @@ def reweighted_loss(logits: Tensor, labels: Tensor, matrix: Tensor) -> Tensor:
 
 def _log_given(logits: Tensor, labels: Tensor, matrix: Tensor) -> Tensor:
     """Log of (p T)_y, `[batch]`; of class 0 where the label is missing."""
-    ways = matrix.clamp(min=_LEAST).log().T[labels.clamp(min=0)]
-    return torch.logsumexp(F.log_softmax(logits, -1) + ways, -1)
+    logs = F.log_softmax(logits, -1)
+    ways = matrix.clamp(min=_LEAST).log().T.to(logs)[labels.clamp(min=0)]
+    return torch.logsumexp(logs + ways, -1)
 
 
 def _own(values: Tensor, labels: Tensor) -> Tensor:

@@ -36,6 +36,16 @@ class Boxes(NamedTuple):
         return self._replace(corners=self.corners * np.array([x, y, x, y], np.float32))
 
 
+def overlaps(corners: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of each two boxes, `[n, m]` in [0, 1], of corners `[n, 4]` and `[m, 4]`; 0 of no area."""
+    low = np.maximum(corners[:, None, :2], others[None, :, :2])
+    high = np.minimum(corners[:, None, 2:], others[None, :, 2:])
+    inside = (high - low).clip(min=0).prod(-1)
+    areas = [(each[:, 2:] - each[:, :2]).clip(min=0).prod(-1) for each in (corners, others)]
+    union = areas[0][:, None] + areas[1] - inside
+    return np.divide(inside, union, out=np.zeros(inside.shape, inside.dtype), where=union > 0)
+
+
 def check_boxes(boxes: Boxes, width: float, height: float, n_classes: int, where: str) -> None:
     """Raise `ValueError` that names the first bad box, `where` (file and picture), and what is wrong.
 

@@ -18,6 +18,7 @@ from labelwise.labels.readers.files import (
     sniff,
 )
 from labelwise.labels.readers.source import Source, binary_column, free_name
+from labelwise.labels.table import LabelTable
 
 _LOOKED_AT = 2000  # rows that are looked at to tell what a column holds
 
@@ -51,6 +52,25 @@ def find_media(source: Source, exclude: Sequence[str], quiet: bool) -> Source:
             source = found
     text = _text_column(source.data, [*exclude, *filter(None, [source.id])])
     return replace(source, media=(text, "text")) if text else source
+
+
+def find_medium(table: LabelTable) -> LabelTable:
+    """The table with its medium named, if its one feature column holds encoded pictures, recordings, or text.
+
+    Text are strings that are mostly different; other tables stay as they are.
+    """
+    names = table.feature_names
+    if table.media is not None or len(names) != 1:
+        return table
+    column = table.data[names[0]]
+    kind: str | None = _held_kind(column)
+    if kind is None and pa.types.is_string(column.type) and _mostly_different(_some(column)):
+        kind = "text"
+    return table if kind is None else replace(table, media=(names[0], kind))
+
+
+def _mostly_different(values: pa.ChunkedArray) -> bool:
+    return len(values) > 0 and pc.count_distinct(values).as_py() >= len(values) / 2
 
 
 def _some(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -141,7 +161,7 @@ def _text_column(data: pa.Table, exclude: Sequence[str]) -> str | None:
         if name in exclude or not pa.types.is_string(column.type):
             continue
         values = _some(column)
-        if not len(values) or pc.count_distinct(values).as_py() < len(values) / 2:
+        if not _mostly_different(values):
             continue
         words = pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(values)))
         if (mean := pc.mean(words).as_py()) > 5:

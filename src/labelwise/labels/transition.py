@@ -1,14 +1,16 @@
 """How true classes turn into given ones."""
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from labelwise.labels.table import LabelTable
-from labelwise.runs import read_json, write_json
+from labelwise.runs import write_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +83,8 @@ class Transition:
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `write` wrote. Raises `ValueError` that names the file if it is something else."""
-        found: Any = read_json(path)
         try:
+            found: Any = json.loads(Path(path).read_text(encoding="utf-8"))
             prior = found.get("prior")
             return cls(np.array(found["matrix"]), tuple(found["classes"]), None if prior is None else np.array(prior))
         except (AttributeError, KeyError, TypeError, ValueError) as error:

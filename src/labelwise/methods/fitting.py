@@ -24,7 +24,7 @@ from labelwise.methods.predicting import ENCODER, build, columns_of
 from labelwise.methods.privileged import Lupi, check_taken, encode_hidden, teach, withhold
 from labelwise.methods.registry import check_options
 from labelwise.methods.training import Plan, answers, mean_expert_overlap, mean_expert_weights, seeded, train
-from labelwise.models import Encoder, choose_encoder, encode
+from labelwise.models import Encoded, Encoder, PairEncoder, choose_encoder, encode
 from labelwise.runs import CONFIG, EXAMPLES, HISTORY, MODEL, RunFolder, free_name, short_hash, write_json, writing
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -42,6 +42,7 @@ def fit(
     seed: int = 0,
     resume: bool = False,
     privileged: Sequence[str] = (),
+    second: Sequence[str] = (),
     encoder: Encoder | None = None,
     text: str | None = None,
     vision: str | None = None,
@@ -65,6 +66,9 @@ def fit(
     `privileged` names feature columns that will be missing where the model is used, such as what was found out later;
     methods that have a teacher (`lupi`) show them to it alone.
 
+    `second` names the feature columns of a second modality, see `PairEncoder`: each modality then has a backbone of its
+    own, and what is learned sees the features of both.
+
     `tasks` names those to learn (default: all); labels of others are no features either. `options` are those that
     `info(method)` lists. Raises `ValueError` for options, labels or folders that do not fit, with the remedy.
     """
@@ -74,6 +78,10 @@ def fit(
     check_taken(method, privileged)
     whole = table
     table, hidden = withhold(table, privileged)
+    if second and (privileged or encoder):
+        raise ValueError("columns of a second modality go with neither privileged ones nor an encoder of your own")
+    if second:
+        encoder = PairEncoder(second, text, vision)
     encoder = encoder or choose_encoder(table, text, vision)
     config = {
         "method": method,
@@ -98,12 +106,13 @@ def fit(
         if (out / MODEL).is_file():
             return out
 
-    parts, features, unreadable = _encode(table, learned, encoder, seed, quiet)
-    inputs = torch.from_numpy(features)
+    parts, encoded, unreadable = _encode(table, learned, encoder, seed, quiet)
+    inputs, shape = torch.from_numpy(encoded.features), encoder.shape(encoded)
     targets = {task.name: torch.tensor(table.labels(task.name)) for task in learned}
     rows = {part: np.flatnonzero(parts == part) for part in ("train", "validation", "test")}
     with seeded(seed):
-        model = build(config, inputs.shape[1:])
+        model = build(config, shape)
+        model.check_files()
         run = RunFolder.start(out, config)  # only now, so that wrong input or options leave no folder behind
         checkpoint = run / CHECKPOINT
         if isinstance(model, Lupi) and hidden is not None:
@@ -125,7 +134,7 @@ def fit(
         _write_examples(run / EXAMPLES, model.examples, learned, rows["train"])
     state, arrays = encoder.state()
     tensors = {name: torch.from_numpy(np.require(array, requirements=["C", "W"])) for name, array in arrays.items()}
-    save_tree(run / ENCODER, {"encoder": state, "arrays": tensors, "shape": list(inputs.shape[1:])})
+    save_tree(run / ENCODER, {"encoder": state, "arrays": tensors, "shape": shape})
     with writing(run / MODEL) as temporary:  # last: where it is, the folder is finished
         save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary)
     for kept in (checkpoint, run / TEACHER_CHECKPOINT):
@@ -152,8 +161,8 @@ def _tasks(table: LabelTable, names: Sequence[str] | None) -> list[Task]:
 
 def _encode(
     table: LabelTable, learned: list[Task], encoder: Encoder, seed: int, quiet: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The part of each row ("" if it is in none), features [n, ...], and which rows could not be read."""
+) -> tuple[np.ndarray, Encoded, np.ndarray]:
+    """The part of each row ("" if it is in none), all rows as features, and which rows could not be read."""
     # By the finest of all tasks, learned or not, so that fits of different tasks are compared on the same rows.
     parts = split(table, seed=seed).astype(object)
     labelled = np.any([KINDS[task.kind].known(table.labels(task.name)) for task in learned], axis=0)
@@ -174,7 +183,7 @@ def _encode(
     parts[unreadable] = ""
     if not (parts == "train").any():
         raise ValueError(f"none of the {len(training)} labelled training rows of {table.source} could be read")
-    return parts, encoded.features, unreadable
+    return parts, encoded, unreadable
 
 
 def _calibrate(

@@ -75,13 +75,16 @@ class Method(Learner):
         self.register_buffer("spreads", torch.ones(len(self.tasks)), persistent=numbers)
 
     @staticmethod
-    def default_backbone(shape: Sequence[int], width: int = 128, dropout: float = 0.0) -> nn.Module:
+    def default_backbone(shape: Sequence[Any], width: int = 128, dropout: float = 0.0) -> nn.Module:
         """The backbone that `fit` makes for inputs of this shape; see `backbone_for`."""
         return backbone_for(shape, width, dropout)
 
     def heldout_loss(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         """How badly `logits` tell the held-out labels, a scalar; the weights where this is lowest are kept."""
         return joint_loss(logits, targets, self.tasks)
+
+    def check_files(self) -> None:
+        """Raise `ValueError` for files that training will read and that do not fit; `fit` asks before it begins."""
 
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """Logits [batch, classes] of each task; of kind `real` the number, standardised, [batch, 1]."""

@@ -25,7 +25,7 @@ from labelwise.runs import MODEL, RunFolder, free_name, writing
 ENCODER = "encoder.safetensors"
 
 
-def build(config: Mapping[str, Any], shape: Sequence[int]) -> Method:
+def build(config: Mapping[str, Any], shape: Sequence[Any]) -> Method:
     """The untrained method that the settings of a model folder describe, for inputs of this shape.
 
     Its first weights are drawn from torch's global random numbers.

@@ -17,6 +17,7 @@ _NOISY = "labelwise.methods.noisy"
 _MIXED = "labelwise.methods.mixed"
 _METHODS = {
     "backward-correction": (f"{_NOISY}.backward_correction", "BackwardCorrection"),
+    "c-mixup": (f"{_MIXED}.c_mixup", "CMixup"),
     "co-teaching": (f"{_NOISY}.co_teaching", "CoTeaching"),
     "co-teaching-plus": (f"{_NOISY}.co_teaching_plus", "CoTeachingPlus"),
     "confident-learning": (f"{_NOISY}.confident_learning", "ConfidentLearning"),
@@ -25,6 +26,7 @@ _METHODS = {
     "decoupled-mixup": (f"{_MIXED}.decoupled_mixup", "DecoupledMixup"),
     "divide-mix": (f"{_NOISY}.divide_mix", "DivideMix"),
     "dselect-k": ("labelwise.methods.dselect_k", "DSelectKMethod"),
+    "dualmix": ("labelwise.methods.skewed.dualmix", "DualMix"),
     "dynamic-loss": (f"{_NOISY}.dynamic_loss", "DynamicLoss"),
     "forward-correction": (f"{_NOISY}.forward_correction", "ForwardCorrection"),
     "importance-reweighting": (f"{_NOISY}.importance_reweighting", "ImportanceReweighting"),
@@ -32,6 +34,7 @@ _METHODS = {
     "laso": (f"{_MIXED}.laso", "Laso"),
     "loss-clip": (f"{_NOISY}.loss_clip", "LossClip"),
     "lupi": ("labelwise.methods.privileged.lupi", "Lupi"),
+    "m3col": (f"{_MIXED}.m3col", "M3Col"),
     "metrix": (f"{_MIXED}.metrix", "Metrix"),
     "mixup": (f"{_MIXED}.mixup", "MixupMethod"),
     "mixup-cutmix": (f"{_NOISY}.mixup_cutmix", "MixupCutMix"),
@@ -40,6 +43,7 @@ _METHODS = {
     "sdn": (f"{_NOISY}.sdn", "NoiseClusters"),
     "sharpness-aware": (f"{_NOISY}.sharpness_aware", "SharpnessAware"),
     "smmix": (f"{_MIXED}.smmix", "SMMixMethod"),
+    "supremix": (f"{_MIXED}.supremix", "SupReMix"),
     "t-revision": (f"{_NOISY}.t_revision", "TRevision"),
     "transmix": (f"{_MIXED}.transmix", "TransMixMethod"),
 }

@@ -85,11 +85,16 @@ def train(
     longer a finite number, and `KeyboardInterrupt` at once on Ctrl-C.
     """
     targets = method.prepare(targets, torch.from_numpy(rows))
-    batches = Batches(inputs, targets, rows, plan.rows_a_step(len(rows)), seed, method.together)
-    with progress(title, plan.epochs * len(batches), quiet) as advance, _silent(), _interruptible(), _deterministic():
+    order, epochs = method.order(rows, targets, seed), plan.epochs if method.passes is None else method.passes
+    size = plan.rows_a_step(len(rows))
+    if order is None:
+        batches = Batches(inputs, targets, rows, size, seed, method.together)
+    else:
+        batches = Batches(inputs, targets, order, size)
+    with progress(title, epochs * len(batches), quiet) as advance, _silent(), _interruptible(), _deterministic():
         watch = _Watch(batches, validation, plan.patience, checkpoint, advance)
         trainer = Trainer(
-            max_epochs=plan.epochs,
+            max_epochs=epochs,
             callbacks=[watch],
             plugins=[SafetensorsIO()],
             devices=1,

@@ -3,7 +3,7 @@
 from labelwise.metrics.calibration import adaptive_calibration_error, classwise_calibration_error, risk_coverage_area
 from labelwise.metrics.class_sets import distribution_scores, set_scores
 from labelwise.metrics.classification import classification_scores, reliability
-from labelwise.metrics.detection import coco_map
+from labelwise.metrics.detection import coco_map, precision_recall
 from labelwise.metrics.embeddings import (
     alignment,
     map_at_r,
@@ -39,6 +39,7 @@ __all__ = [
     "map_at_r",
     "mean_average_precision",
     "neighbour_overlap",
+    "precision_recall",
     "recall_at",
     "regression_scores",
     "reliability",

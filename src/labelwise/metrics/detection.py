@@ -51,12 +51,54 @@ def coco_map(
 
     Raises `ValueError` for another number of pictures, found boxes without scores, a class out of range.
     """
-    from faster_coco_eval import COCO, COCOeval_faster
+    names, annotations, detections, pictures = _documents(given, found, classes, score_min, label_map)
+    by_class: dict[str, float | None] = dict.fromkeys(names)
+    if not annotations:
+        return dict.fromkeys(_SUMMARY) | {"by_class": by_class}
+    if not detections:
+        seen = {entry["category_id"] for entry in annotations}
+        held = _sizes_held(annotations)
+        figures = {name: 0.0 if name.rpartition("_")[2] in held else None for name in _SUMMARY}
+        return figures | {"by_class": {name: 0.0 if at in seen else None for at, name in enumerate(names)}}
+    judge = _judge(names, annotations, detections, pictures)
+    precision = judge.eval["precision"][:, :, :, 0, -1]  # overlap, recall, class; all sizes, 100 boxes
+    for at, name in enumerate(names):
+        by_class[name] = _figure(precision[:, :, at].mean())
+    return dict(zip(_SUMMARY, map(_figure, judge.stats[: len(_SUMMARY)]), strict=True)) | {"by_class": by_class}
 
+
+def precision_recall(
+    given: Sequence[Boxes], found: Sequence[Boxes], classes: Sequence[str], overlap: float = 0.5
+) -> dict[str, list[float]]:
+    """Precision at recalls 0, 0.01, ..., 1 by class, 101 numbers in [0, 1] each, as `coco_map` averages them.
+
+    `overlap` is one of 0.5, 0.55, ..., 0.95. Classes without a given box are left out. Needs the extra `vision`; raises
+    as `coco_map` does, and for another overlap.
+    """
+    at = round((overlap - 0.5) / 0.05, 6)
+    if at not in range(10):
+        raise ValueError(f"overlap must be one of 0.5, 0.55, ..., 0.95; got {overlap}")
+    names, annotations, detections, pictures = _documents(given, found, classes)
+    present = sorted({entry["category_id"] for entry in annotations})
+    if not detections:
+        return {names[one]: [0.0] * 101 for one in present}
+    precision = _judge(names, annotations, detections, pictures).eval["precision"][int(at), :, :, 0, -1]
+    return {names[one]: precision[:, one].tolist() for one in present}
+
+
+def _documents(
+    given: Sequence[Boxes],
+    found: Sequence[Boxes],
+    classes: Sequence[str],
+    score_min: float = 0.0,
+    label_map: Mapping[str, str] | None = None,
+) -> tuple[list[str], list[dict[str, Any]], list[dict[str, Any]], int]:
+    """Names of classes, given and found boxes as COCO writes them, and the number of pictures."""
     if len(given) != len(found):
         raise ValueError(f"given and found boxes must be of the same pictures; got {len(given)} and {len(found)}")
     names, codes = _common(classes, label_map)
-    annotations, detections = [], []
+    annotations: list[dict[str, Any]] = []
+    detections: list[dict[str, Any]] = []
     for picture, (right, guessed) in enumerate(zip(given, found, strict=True)):
         if guessed.scores is None:
             raise ValueError(f"found boxes need scores; those of picture {picture} have none")
@@ -64,25 +106,23 @@ def coco_map(
         sure = guessed.scores >= score_min
         kept = Boxes(guessed.corners[sure], guessed.labels[sure], guessed.scores[sure])
         detections += _entries(picture, kept, codes, guessed.scores[sure])
-    by_class: dict[str, float | None] = dict.fromkeys(names)
-    if not annotations:
-        return dict.fromkeys(_SUMMARY) | {"by_class": by_class}
     for number, entry in enumerate(annotations, 1):
         entry |= {"id": number, "iscrowd": 0}
-    pictures = [{"id": picture} for picture in range(len(given))]
+    return names, annotations, detections, len(given)
+
+
+def _judge(
+    names: Sequence[str], annotations: list[dict[str, Any]], detections: list[dict[str, Any]], pictures: int
+) -> Any:
+    """COCO's own evaluation, done; there must be given and found boxes."""
+    from faster_coco_eval import COCO, COCOeval_faster
+
     categories = [{"id": at, "name": name} for at, name in enumerate(names)]
-    truth = COCO({"images": pictures, "annotations": annotations, "categories": categories})
-    if not detections:
-        seen = {entry["category_id"] for entry in annotations}
-        held = _sizes_held(annotations)
-        figures = {name: 0.0 if name.rpartition("_")[2] in held else None for name in _SUMMARY}
-        return figures | {"by_class": {name: 0.0 if at in seen else None for at, name in enumerate(names)}}
+    images = [{"id": picture} for picture in range(pictures)]
+    truth = COCO({"images": images, "annotations": annotations, "categories": categories})
     judge = COCOeval_faster(truth, truth.loadRes(detections), "bbox", print_function=lambda *_: None)
     judge.run()
-    precision = judge.eval["precision"][:, :, :, 0, -1]  # overlap, recall, class; all sizes, 100 boxes
-    for at, name in enumerate(names):
-        by_class[name] = _figure(precision[:, :, at].mean())
-    return dict(zip(_SUMMARY, map(_figure, judge.stats[: len(_SUMMARY)]), strict=True)) | {"by_class": by_class}
+    return judge
 
 
 def _figure(value: float) -> float | None:

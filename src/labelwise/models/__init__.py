@@ -1,9 +1,10 @@
 """Encoders, which turn examples into numbers, and backbones, which learn from those."""
 
 from labelwise.models.audio import AudioEncoder
-from labelwise.models.backbones import MLP, SmallCNN, backbone_for
+from labelwise.models.backbones import MLP, SmallCNN, TwoBackbones, backbone_for
 from labelwise.models.encoder import Encoded, Encoder
 from labelwise.models.encoding import choose_encoder, encode, encoder_from_state
+from labelwise.models.pair import PairEncoder
 from labelwise.models.pixels import PixelEncoder
 from labelwise.models.surgery import FeatureTap, feature_tap, with_extra_input_channels
 from labelwise.models.tabular import TabularEncoder
@@ -19,11 +20,13 @@ __all__ = [
     "Encoded",
     "Encoder",
     "FeatureTap",
+    "PairEncoder",
     "PixelEncoder",
     "SmallCNN",
     "SmallViT",
     "TabularEncoder",
     "TextEncoder",
+    "TwoBackbones",
     "VisionEncoder",
     "backbone_for",
     "choose_encoder",

@@ -1,8 +1,11 @@
 """Networks that turn features into the inputs of experts and heads."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 _SMALL = 40  # pixels
@@ -64,11 +67,41 @@ def _convolution(before: int, after: int, stride: int = 1) -> list[nn.Module]:
     return [nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
 
 
-def backbone_for(shape: Sequence[int], width: int = 128, dropout: float = 0.0) -> MLP | SmallCNN:
+class TwoBackbones(nn.Module):
+    """Two modalities, each with a backbone of its own, whose features stand side by side.
+
+    Takes rows [batch, d] that hold an example of the first modality, flat, and after it one of the second, of the
+    `shapes` given. Gives [batch, out_features], the features of both.
+    """
+
+    def __init__(self, first: nn.Module, second: nn.Module, shapes: Sequence[Sequence[int]]):
+        super().__init__()
+        self.first = first
+        self.second = second
+        self.shapes = [tuple(shape) for shape in shapes]
+        self.widths = (int(first.out_features), int(second.out_features))  # type: ignore[arg-type]  # as of backbones
+        self.out_features = sum(self.widths)
+
+    def embed(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [batch, widths[0]] and [batch, widths[1]] of the two modalities."""
+        parts = inputs.split([math.prod(shape) for shape in self.shapes], 1)
+        first, second = (part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True))
+        return self.first(first), self.second(second)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Features [batch, out_features]."""
+        return torch.cat(self.embed(inputs), 1)
+
+
+def backbone_for(shape: Sequence[Any], width: int = 128, dropout: float = 0.0) -> MLP | SmallCNN | TwoBackbones:
     """A backbone for features of this shape: an `MLP` for [d], a `SmallCNN` for [channels, height, width].
 
-    `width` is its number of output features. Raises `ValueError` for any other shape.
+    `width` is its number of output features. Two such shapes, [shape, shape], are those of two modalities, and give
+    `TwoBackbones` of that width each. Raises `ValueError` for any other shape.
     """
+    if len(shape) == 2 and all(isinstance(each, Sequence) for each in shape):
+        first, second = (backbone_for(each, width, dropout) for each in shape)
+        return TwoBackbones(first, second, shape)
     if len(shape) == 1:
         return MLP(shape[0], (width,), width, dropout)
     if len(shape) == 3:

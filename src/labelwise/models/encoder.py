@@ -59,6 +59,10 @@ class Encoder(ABC):
         """Fit to `table` and transform it, with each example read only once where that is possible."""
         return self.fit(table, quiet).transform(table, quiet)
 
+    def shape(self, encoded: Encoded) -> list[Any]:
+        """Shape of one example of what `transform` gave, as `backbone_for` takes it."""
+        return list(encoded.features.shape[1:])
+
     @abstractmethod
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What was learned: a dictionary that JSON can hold (`kind` among its keys), and arrays by name."""

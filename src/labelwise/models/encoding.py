@@ -22,6 +22,7 @@ _CLASSES = {
     "text": ("text", "TextEncoder"),
     "audio": ("audio", "AudioEncoder"),
     "vision": ("vision", "VisionEncoder"),
+    "pair": ("pair", "PairEncoder"),
 }
 _FORMAT = 1
 """Part of every cache key: raise it when an encoder gives other features than before."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -117,7 +117,7 @@ class _Block(nn.Module):
         return tokens + self.dropout(self.layer(self.before_layer(tokens))), attention.mean(1)
 
 
-def vit_for(shape: Sequence[int], width: int = 128, dropout: float = 0.0) -> SmallViT:
+def vit_for(shape: Sequence[Any], width: int = 128, dropout: float = 0.0) -> SmallViT:
     """A `SmallViT` for pictures of the shape [channels, height, width].
 
     `width` is its number of output features. Raises `ValueError` for any other shape, and pictures that cannot be cut.

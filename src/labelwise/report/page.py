@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import labelwise
-from labelwise.report import charts, column_charts, expert_charts, model_charts
+from labelwise.report import box_charts, charts, column_charts, expert_charts, model_charts
 from labelwise.report.about import QUESTIONS
 from labelwise.report.croissant import to_croissant
 from labelwise.report.data_card import md, tidy
@@ -123,6 +123,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(number=_number, figure=_figure, percent=_percent, decimal=_decimal, md=md)
     environment.globals.update(
+        box_charts=box_charts,
         charts=charts,
         column_charts=column_charts,
         expert_charts=expert_charts,
@@ -151,10 +152,12 @@ def _policy(style: str, script: str) -> str:
 
 
 def _embedded(facts: dict[str, Any]) -> Markup:
-    """The facts without the single findings."""
+    """The facts without the single findings and pictures."""
     findings = facts["findings"]
     if findings is not None:
         facts = facts | {"findings": {key: value for key, value in findings.items() if key != "worst"}}
+    if facts["boxes"] is not None:
+        facts = facts | {"boxes": {key: value for key, value in facts["boxes"].items() if key != "pictures"}}
     return _json(facts)
 
 

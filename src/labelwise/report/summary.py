@@ -6,6 +6,7 @@ from typing import Any
 
 from labelwise.report.about import ABOUT, about_facts, read_about
 from labelwise.report.alerts import alert_facts
+from labelwise.report.boxes import box_facts
 from labelwise.report.columns import association_facts, reference_facts, unusual_facts
 from labelwise.report.data_issues import data_issue_facts
 from labelwise.report.findings import confusion_facts, findings_facts
@@ -33,6 +34,7 @@ def to_dict(run: str | os.PathLike[str], seed: int = 0) -> dict[str, Any]:
     the others), `data_issues` (what is wrong with classes, columns, groups and annotators), `findings` (counts by kind
     and task, score histograms, the worst ones with what they are about), `confusion` (given against likely labels, by
     task), `cross_fit` (out-of-fold scores by task), `models` (scores, calibration, learning curve and experts of each),
+    `boxes` (of a detector: `boxes.box_facts`),
     `destabilised` (by task which model is best as the share of wrong labels changes, if `audit.compare_models` found
     out), `metrics` (figures of the whole run), `notes` (what the audit could not do), `alerts` (what to watch for, by
     fixed rules), `glance` (the figures to read first) and `not_shown`. A part whose file is missing or broken is None,
@@ -59,6 +61,7 @@ def to_dict(run: str | os.PathLike[str], seed: int = 0) -> dict[str, Any]:
     facts["confusion"] = attempt(not_shown, "confusion", lambda: confusion_facts(folder.path, classes))
     facts["cross_fit"] = attempt(not_shown, "cross-fitting", lambda: cross_fit_facts(folder.path, classes, seed))
     facts["models"] = attempt(not_shown, "models", lambda: models_facts(folder))
+    facts["boxes"] = attempt(not_shown, "boxes", lambda: box_facts(folder))
     facts["destabilised"] = attempt(
         not_shown, "comparison of models", lambda: destabilised_facts(folder / DESTABILISED)
     )

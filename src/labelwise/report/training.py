@@ -93,7 +93,9 @@ def _model(name: str, folder: Path) -> dict[str, Any]:
     metrics = attempt(not_shown, "scores", lambda: read_json(existing(folder / METRICS))) or {}
     classes = _classes(config)
     tasks = attempt(not_shown, "scores", lambda: _tasks(metrics, classes)) or {}
-    diagrams = attempt(not_shown, "calibration", lambda: _reliability(folder, tasks, classes)) or {}
+    diagrams = {}
+    if config.get("task") != "boxes":  # these are measured in their own way, see `report.boxes`
+        diagrams = attempt(not_shown, "calibration", lambda: _reliability(folder, tasks, classes)) or {}
     for task, points in diagrams.items():
         tasks[task]["reliability"] = points
     history = attempt(not_shown, "learning curve", lambda: _history(folder)) or []

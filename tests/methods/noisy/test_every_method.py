@@ -10,8 +10,12 @@ from labelwise.methods import training
 from labelwise.methods.method import Method
 from labelwise.methods.noisy.base import NoisyMethod
 
-PICTURES_ONLY = {"cutmix", "smmix", "transmix"}
-NAMES = [name for name in methods.names() if issubclass(methods.get(name), NoisyMethod) and name not in PICTURES_ONLY]
+OTHER_INPUTS = {"cutmix", "m3col", "smmix", "transmix"}  # pictures, or two modalities
+NAMES = [
+    name
+    for name in methods.names()
+    if issubclass(found := methods.get(name), NoisyMethod) and "single" in found.kinds and name not in OTHER_INPUTS
+]
 MIXING = {"mixup", "mixup-cutmix", "decoupled-mixup"}
 QUICK = {"confident-learning": {"folds": 3}, "sdn": {"most_rows": 60}}
 

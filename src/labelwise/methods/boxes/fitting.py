@@ -71,7 +71,7 @@ def fit_boxes(
     chosen = box_options(method, options or {})
     check_detector(detector)
     training, teaching = training_of(chosen), teaching_of(chosen)
-    size = _size(table, training.pixels(detector))
+    size = picture_size(table, training.pixels(detector))
     config = {
         "task": "boxes",
         "method": method,
@@ -238,7 +238,7 @@ def on_device(model: Detector) -> Detector:
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _size(table: BoxTable, side: int) -> tuple[int, int]:
+def picture_size(table: BoxTable, side: int) -> tuple[int, int]:
     """Height and width that all pictures are resized to: the longer side, the other by their typical shape."""
     ratio = float(np.median([width / height for width, height in table.sizes()]))
     other = max(32, round(side * min(ratio, 1 / ratio) / 32) * 32)

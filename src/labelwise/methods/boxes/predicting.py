@@ -23,7 +23,7 @@ def load_detector(folder: str | os.PathLike[str]) -> Detector:
     Raises `ValueError` if the folder holds no finished detector, or one that is damaged.
     """
     run = RunFolder(folder)
-    if run.config.get("task") != "boxes":
+    if run.config.get("task") != "boxes" or "method" not in run.config:
         raise ValueError(f"{folder} holds no detector; `labelwise fit SOURCE --task boxes` makes one")
     if not (run / MODEL).is_file():
         raise ValueError(f"{folder} holds no finished detector; run its command again, it goes on where it was")

@@ -1,7 +1,7 @@
 """What methods share that mix pictures by what a vision transformer attends to."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from labelwise.models import Attended, Attending, vit_for
 class AttentiveMethod(MixedMethod):
     """Needs a backbone that attends, see `labelwise.models.Attending`; `fit` makes a small vision transformer."""
 
-    needs = "pictures, one class a task; missing labels are left out of the loss"
+    needs = "pictures; missing labels are left out of the loss"
     bench = "mixing-vit"
 
     def __init__(self, backbone: nn.Module, tasks: Sequence[Task], **shared: Unpack[Shared]):
@@ -29,7 +29,7 @@ class AttentiveMethod(MixedMethod):
         super().__init__(backbone, tasks, **shared)
 
     @staticmethod
-    def default_backbone(shape: Sequence[int], width: int = 128, dropout: float = 0.0) -> nn.Module:
+    def default_backbone(shape: Sequence[Any], width: int = 128, dropout: float = 0.0) -> nn.Module:
         """A small vision transformer; see `vit_for`."""
         return vit_for(shape, width, dropout)
 

@@ -24,7 +24,7 @@ class MixedMethod(NoisyMethod):
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
         """Sum over tasks of `mixture_loss`."""
         mixed = self.mixer(batch.inputs)
-        parts = self.parts(batch, self(mixed.inputs))
+        parts = self.parts(batch, mixed.through(self))
         return torch.stack([self.mixture_loss(part, mixed) for part in parts]).sum()
 
     def mixture_loss(self, part: TaskBatch, mixed: Mixed) -> Tensor:

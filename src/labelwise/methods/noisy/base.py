@@ -160,11 +160,12 @@ class NoisyMethod(Method):
 
         Of all kinds of tasks that has the gradient of the loss against the mixed label.
         """
-        both = part._replace(
-            logits=torch.cat([part.logits, part.logits]), labels=torch.cat([part.labels, part.labels[mixed.partner]])
-        )
-        shares = torch.cat([mixed.label_weight, 1 - mixed.label_weight])
-        return self.mean(both, both.losses, shares)
+        return self.shared_loss(part, part.labels[mixed.partner], mixed.label_weight)
+
+    def shared_loss(self, part: TaskBatch, others: Tensor, share: Tensor) -> Tensor:
+        """The same for further labels, as `part.labels`, of the rest of what `share` [batch] leaves for them."""
+        both = part._replace(logits=torch.cat([part.logits] * 2), labels=torch.cat([part.labels, others]))
+        return self.mean(both, both.losses, torch.cat([share, 1 - share]))
 
     def epochs_of(self, share: float) -> int:
         """So many epochs are this share of the planned ones, rounded up."""

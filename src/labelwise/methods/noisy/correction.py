@@ -1,6 +1,7 @@
 """What methods share that know, or estimate, how true classes turn into given ones."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
@@ -62,6 +63,10 @@ class TransitionMethod(NoisyMethod):
         self.transition = transition
         self.warm_up = warm_up
         self.transitions = dict(transitions or {})
+        names = [task.name for task in self.tasks]
+        unknown = [name for name in self.transitions if name not in names]
+        if unknown:
+            raise ValueError(f"transitions must be of the tasks {', '.join(names)}; got one of {unknown[0]!r}")
         self.places = {task.name: at for at, task in enumerate(self.tasks)}
         for at, task in enumerate(self.tasks):
             self.register_buffer(f"transition_{at}", torch.eye(len(task.classes)))
@@ -112,13 +117,16 @@ class TransitionMethod(NoisyMethod):
             found[task.name] = facts
         return {"transitions": found}
 
+    def check_files(self) -> None:
+        """Raise `ValueError` if the transition should be in a file and is not, or is one between other classes."""
+        if not self._estimated() and not self.transitions:
+            self._read()
+
     def on_train_start(self) -> None:
         """Read the transition if it lies in a file."""
         super().on_train_start()
         if not self._estimated():
-            known = dict(self.transitions)
-            if not known:
-                known = dict.fromkeys([task.name for task in self.tasks], Transition.read(self.transition))
+            known = self.transitions or dict.fromkeys([task.name for task in self.tasks], self._read())
             for name, transition in known.items():
                 self.set_transition(name, transition)
 
@@ -128,6 +136,16 @@ class TransitionMethod(NoisyMethod):
             for task in self.tasks:
                 if (self.given[task.name] >= 0).any():
                     self.set_transition(task.name, self._estimate(task))
+
+    def _read(self) -> Transition:
+        if not Path(self.transition).is_file():
+            raise ValueError(f"transition must be {', '.join(SOURCES)} or a file; there is no file {self.transition!r}")
+        found = Transition.read(self.transition)
+        if all(set(found.classes).isdisjoint(task.classes) for task in self.tasks):
+            raise ValueError(
+                f"{self.transition} is between the classes {', '.join(found.classes[:10])}, none of which a task has"
+            )
+        return found
 
     def _estimated(self) -> bool:
         return self.transition in SOURCES and not self.transitions

@@ -50,6 +50,8 @@ class DynamicLoss(NoisyMethod):
         check_range("warm_up", warm_up, least=0, below=1)
         check_range("trusted_rows", trusted_rows, least=1)
         check_range("margin_rate", margin_rate, above=0)
+        if trusted is not None and min(trusted, default=0) < 0:
+            raise ValueError(f"trusted must be row numbers of at least 0; got {min(trusted)}")
         self.warm_up = warm_up
         self.trusted_rows = trusted_rows
         self.margin_rate = margin_rate
@@ -109,7 +111,8 @@ class DynamicLoss(NoisyMethod):
     def _trusted_rows(self, task: Task) -> Tensor:
         given = self.given[task.name]
         if self.trusted is not None:
-            rows = torch.as_tensor(list(self.trusted))
+            rows = torch.as_tensor(list(self.trusted), dtype=torch.int64)
+            rows = rows[rows < len(given)]  # which are numbered to the last that is trained on
             return rows[given[rows] >= 0]
         losses = self.examples.values()[task.name]["loss"][-1].float()
         rows = (given >= 0).nonzero().flatten()

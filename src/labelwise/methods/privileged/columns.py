@@ -1,13 +1,12 @@
 """Columns that only a teacher sees."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from labelwise.labels import LabelTable
+from labelwise.labels import LabelTable, features_apart
 from labelwise.methods.privileged.lupi import Lupi
 from labelwise.methods.registry import get
 from labelwise.models import choose_encoder, encode
@@ -29,18 +28,7 @@ def withhold(table: LabelTable, privileged: Sequence[str]) -> tuple[LabelTable, 
     """
     if not privileged:
         return table, None
-    features = table.feature_names
-    for name in privileged:
-        table.check_column(name)
-        if name not in features:
-            raise ValueError(f"a privileged column must be a feature; {name!r} of {table.source} has another role")
-    others = [name for name in features if name not in privileged]
-    if not others:
-        raise ValueError(f"all features of {table.source} are privileged; the model would have nothing to see")
-    media = table.media if table.media and table.media[0] not in privileged else None
-    hidden_media = table.media if table.media and not media else None
-    seen = replace(table, data=table.data.drop_columns(list(dict.fromkeys(privileged))), media=media)
-    return seen, replace(table, data=table.data.drop_columns(others), media=hidden_media)
+    return features_apart(table, privileged, "privileged")
 
 
 def encode_hidden(hidden: LabelTable, training: np.ndarray, inputs: Tensor, quiet: bool = False) -> Tensor:
