@@ -174,7 +174,7 @@ class Classifier(ClassifierMixin, _Estimator):
         tasks = [Task(f"task {at}", classes=tuple(map(str, range(len(c))))) for at, c in enumerate(self._classes)]
         targets = {task.name: torch.from_numpy(labels) for task, labels in zip(tasks, codes, strict=True)}
         finest = max(codes, key=lambda labels: labels.max())
-        parts = self._hold_out((np.stack(codes) >= 0).any(0), finest)
+        parts = self._hold_out(np.any(np.stack(codes) >= 0, axis=0), finest)
         for at, (name, logits) in enumerate(self._learn(X, tasks, targets, parts, own, plan).items()):
             self.method_.temperatures[at] = temperature(logits, targets[name][parts[1]])
         return self

@@ -26,6 +26,7 @@ HISTORY = "history.json"
 GIVEN = "given.json"
 FOUND = "found.json"
 PICTURES = "pictures.parquet"
+PREDICTIONS = "predictions.parquet"
 
 _LONGEST = 120  # characters of a file's stem, as most systems allow 255 in all
 
