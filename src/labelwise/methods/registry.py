@@ -31,6 +31,7 @@ _METHODS = {
     "forward-correction": (f"{_NOISY}.forward_correction", "ForwardCorrection"),
     "importance-reweighting": (f"{_NOISY}.importance_reweighting", "ImportanceReweighting"),
     "label-wave": (f"{_NOISY}.label_wave", "LabelWave"),
+    "laso": (f"{_MIXED}.laso", "Laso"),
     "loss-clip": (f"{_NOISY}.loss_clip", "LossClip"),
     "lupi": ("labelwise.methods.privileged.lupi", "Lupi"),
     "m3col": (f"{_MIXED}.m3col", "M3Col"),
