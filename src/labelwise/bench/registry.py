@@ -74,6 +74,11 @@ _BENCHES = {
         "mixing_modalities",
         "spoken and written digits paired by class: concatenated features, mixup, and M3CoL",
     ),
+    "mixing-regression": (
+        "mixing_regression",
+        "mixing_regression",
+        "numbers learned from mixtures: mixup, manifold mixup, C-Mixup, supervised contrast and SupReMix",
+    ),
     "mixing-retrieval": (
         "mixing_retrieval",
         "mixing_retrieval",
