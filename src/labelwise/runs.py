@@ -22,11 +22,11 @@ REPORT = "report.html"
 MODEL = "model.safetensors"
 REVIEW = "review.sqlite"
 EXAMPLES = "examples.parquet"
+PREDICTIONS = "predictions.parquet"
 HISTORY = "history.json"
 GIVEN = "given.json"
 FOUND = "found.json"
 PICTURES = "pictures.parquet"
-PREDICTIONS = "predictions.parquet"
 
 _LONGEST = 120  # characters of a file's stem, as most systems allow 255 in all
 

@@ -88,9 +88,11 @@ def given_margins(table: LabelTable, folder: str | os.PathLike[str]) -> dict[str
     fitted = [one["name"] for one in RunFolder(folder).config.get("tasks", [])]
     if not fitted:
         raise ValueError(f"{folder} is no folder of `labelwise fit`; margins are noted where a network learned")
-    names = [task.name for task in table.tasks if task.name in fitted]
+    names = [task.name for task in table.tasks if task.kind == "single" and task.name in fitted]
     if not names:
-        raise ValueError(f"{folder} was fitted to {', '.join(fitted)}, none of which {table.source} has")
+        raise ValueError(
+            f"{folder} was fitted to {', '.join(fitted)}, none of which {table.source} has with one class a row"
+        )
     found = {name: recorded_margins(folder, name) for name in names}
     rows = len(found[names[0]])
     if rows != len(table):

@@ -247,7 +247,7 @@ class _Watch(Checkpoint):
         loss = method.heldout_loss(logits, self.labels).item()
         singles = [task.name for task in method.tasks if task.kind == "single"]
         accuracy = {name: _accuracy(logits[name], self.labels[name]) for name in singles}
-        return {"validation_loss": loss, "validation_accuracy": accuracy}
+        return {"validation_loss": loss} | ({"validation_accuracy": accuracy} if accuracy else {})
 
     def _judge(self, method: Learner, settled: bool, criterion: float) -> None:
         """Keep the weights if none were better; patience is only lost while the method is settled."""
