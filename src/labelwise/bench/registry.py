@@ -84,6 +84,11 @@ _BENCHES = {
         "mixing_retrieval",
         "embeddings of digits and groceries, learned with and without mixtures: neighbours of unseen classes",
     ),
+    "mixing-sets": (
+        "mixing_sets",
+        "mixing_sets",
+        "set operations on features of two examples: what they make, and whether it helps where labels are few",
+    ),
     "mixing-speed": (
         "mixing_speed",
         "mixing_speed",
