@@ -11,11 +11,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import labelwise
-from labelwise.estimators import Classifier
+from labelwise.estimators import Classifier, Regressor
 
 
 @parametrize_with_checks(
-    [Classifier(max_epochs=30)],
+    [Classifier(max_epochs=30), Regressor(max_epochs=30)],
     expected_failed_checks=lambda estimator: {
         "check_classifiers_classes": "has a class called -1, which means unlabelled here"
     },
@@ -55,6 +55,24 @@ def test_several_tasks_with_gaps_and_names():
     frame = pd.DataFrame(y, columns=["species", "size"])
     again = Classifier("cross-entropy").fit(pd.DataFrame(X), frame)
     np.testing.assert_array_equal(again.predict_proba(pd.DataFrame(X))[0], species_chances)
+
+
+@pytest.mark.parametrize("method", ["cross-entropy", "c-mixup"])
+def test_numbers_of_several_tasks_with_gaps(method):
+    X, _ = load_iris(return_X_y=True)
+    y = np.stack([100 * X[:, 2] + X[:, 0], X[:, 1] - X[:, 3]], axis=1)
+    gaps = y.copy()
+    gaps[::4, 0] = gaps[1::5, 1] = np.nan
+    model = Regressor(method, max_epochs=40).fit(X, gaps)
+    assert model.predict(X).shape == (150, 2)
+    assert model.score(X, y) > 0.85
+    assert model.score(X, gaps) == pytest.approx(model.score(X, y), abs=0.05)
+    one = Regressor(method, max_epochs=40).fit(pd.DataFrame(X), pd.Series(y[:, 0]))
+    assert one.predict(pd.DataFrame(X)).shape == (150,)
+    with pytest.raises(ValueError, match="those of task 1 are all missing"):
+        Regressor(method).fit(X, np.stack([y[:, 0], np.full(150, np.nan)], axis=1))
+    with pytest.raises(ValueError, match="learns tasks of kind 'single'; 'task 0' is of kind 'real'"):
+        Regressor("rank-mixup").fit(X, y)
 
 
 def test_unlabelled_rows_change_nothing():

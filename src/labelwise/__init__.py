@@ -13,14 +13,15 @@ _HOMES = {
     "Task": "labelwise.labels",
     "read": "labelwise.labels",
     "Classifier": "labelwise.estimators",
+    "Regressor": "labelwise.estimators",
 }
 _ROOMS = ("audit", "bench", "experts", "functional", "gates", "labels", "methods", "models", "report", "review")
 
-__all__ = ["Classifier", "LabelTable", "Task", "audit", "read"]
+__all__ = ["Classifier", "LabelTable", "Regressor", "Task", "audit", "read"]
 
 if TYPE_CHECKING:
     from labelwise import audit
-    from labelwise.estimators import Classifier
+    from labelwise.estimators import Classifier, Regressor
     from labelwise.labels import LabelTable, Task, read
 
 

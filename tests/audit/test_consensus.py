@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from labelwise.audit.consensus import consensus, draw, first_drawn, labelled_neighbours
 
@@ -24,3 +25,8 @@ def test_consensus_counts_triples():
     np.testing.assert_allclose(np.diag(second), first)
     np.testing.assert_allclose([third[0, 0, 0], third[1, 1, 1]], first)
     assert np.abs(first - 0.5).max() < 0.1
+
+
+def test_triples_of_too_many_classes_are_refused():
+    with pytest.raises(ValueError, match="for up to 500 classes, as memory grows with their third power; got 501"):
+        consensus(np.zeros((3, 2), np.int64), np.array([0, 1, 500]), 1, np.random.default_rng(0))

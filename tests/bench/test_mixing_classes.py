@@ -1,12 +1,15 @@
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from labelwise import bench
-from labelwise.bench import mixing_classes
+from labelwise.bench import mixing_classes, mixing_vit
+from labelwise.bench.mixing_fits import _held_out, fit_labels, run
 from labelwise.methods import Plan
+from labelwise.models import vit_for
 
 WAYS = {name: mixing_classes.WAYS[name] for name in ("cross-entropy", "cutmix", "rank-mixup")}
 
@@ -21,22 +24,40 @@ def stripes(seed):
 
 def test_a_short_run_is_complete_and_goes_on(tmp_path):
     plan = Plan(epochs=8, batch_size=20, patience=0, width=16)
-    result = mixing_classes.run({"stripes": stripes}, WAYS, range(2), plan, tmp_path, quiet=True)
+    result = run("stripes", "Stripes.", {"stripes": stripes}, WAYS, range(2), plan, tmp_path, quiet=True)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     ((_, columns, rows),) = bench.tables(result)
     assert [row[0] for row in rows] == list(WAYS)
     assert all(len(row) == len(columns) for row in rows)
     assert all(0 <= value <= 1 for by in result["figures"]["stripes"].values() for value in by["accuracy"])
-    again = mixing_classes.run({"stripes": stripes}, WAYS, range(2), plan, tmp_path, quiet=True)
+    again = run("stripes", "Stripes.", {"stripes": stripes}, WAYS, range(2), plan, tmp_path, quiet=True)
     assert again == result  # from the figures kept in the folder
     with pytest.raises(ValueError, match="problems"):
-        mixing_classes.run({"dots": stripes}, WAYS, range(2), plan, tmp_path, quiet=True)
+        run("stripes", "Stripes.", {"dots": stripes}, WAYS, range(2), plan, tmp_path, quiet=True)
 
 
 def test_test_rows_are_the_same_for_every_seed_and_apart_from_the_others():
-    pictures, labels, learned, tested = mixing_classes._digits(0)
+    pictures, labels, learned, tested = mixing_classes.digits(200, 0)
     assert len(learned) == 200
     assert len(pictures) == len(labels) == 1797
     assert not set(learned) & set(tested)
-    assert np.array_equal(mixing_classes._digits(1)[3], tested)
-    assert not np.array_equal(mixing_classes._digits(1)[2], learned)
+    assert np.array_equal(mixing_classes.digits(200, 1)[3], tested)
+    assert not np.array_equal(mixing_classes.digits(200, 1)[2], learned)
+
+
+def test_the_learning_rate_is_chosen_by_rows_that_are_learned_from(tmp_path):
+    plan = Plan(epochs=1, batch_size=20, patience=0, width=8)
+    asked = []
+
+    def draw(seed):
+        asked.append(seed)
+        return stripes(seed)
+
+    ways = {name: mixing_vit.WAYS[name] for name in ("cross-entropy", "smmix")}
+    fit = partial(fit_labels, backbone=vit_for)
+    result = run("x", "X.", {"stripes": draw}, ways, [3], plan, tmp_path, True, fit=fit, rates=(1e-4, 0.1))
+    assert set(asked) == {3, 1_000_003, 1_000_004}
+    assert set(result["learning_rates"]["stripes"].values()) <= {1e-4, 0.1}
+    held_out = _held_out(stripes)(0)
+    assert sorted([*held_out[2], *held_out[3]]) == list(range(40))
+    assert len(held_out[3]) == 10

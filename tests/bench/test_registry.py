@@ -30,6 +30,7 @@ def test_data_that_are_not_at_hand_are_named(tmp_path, monkeypatch):
     needed = {name: name for name in ["frog-calls", "grocery", "label-errors", "spoken-digits"]} | {
         "cifar10n": "cifar10",
         "lupi": "bccd",
+        "mixing-modalities": "spoken-digits",
         "multi-mnist": "mnist",
         "noisy": "mnist",
         "ostracods-protocol": "frog-calls",

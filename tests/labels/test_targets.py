@@ -110,6 +110,7 @@ def test_a_table_is_read_with_labels_of_every_kind():
     table = read(frame(), ["price=real", "tags=multi", "mood=soft", "what"])
     assert [task.kind for task in table.tasks] == ["real", "multi", "soft", "single"]
     assert table.feature_names == ["x"]
+    assert "price (real), tags (2 classes), mood (2 classes), what (2 classes)" in repr(table)
     np.testing.assert_array_equal(table.labels("price"), [10.5, np.nan, 12, 11.25])
     np.testing.assert_array_equal(table.labels("tags"), [[1, 1], [0, 1], [-1, -1], [0, 0]])
     np.testing.assert_array_equal(table.labels("mood"), [[0.5, 0.5], [1, 0], [np.nan, np.nan], [0.2, 0.8]])

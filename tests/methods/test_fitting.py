@@ -80,8 +80,12 @@ def test_an_audit_takes_up_what_training_noted(tmp_path):
     assert set(without["example"]) <= set(found["example"])
     with pytest.raises(ValueError, match=r"was fitted to 150 rows, and .* has 149; give the same data"):
         run_audit(table.select(np.arange(149)), run=tmp_path / "other", margins=folder, quiet=True)
+    with pytest.raises(ValueError, match="is no folder of `labelwise fit`"):
+        run_audit(table, run=tmp_path / "other", margins=tmp_path / "without", quiet=True)
     with pytest.raises(ValueError, match=r"was fitted to species, none of which .* has"):
         run_audit(bundled("wine"), run=tmp_path / "other", margins=folder, quiet=True)
+    with pytest.raises(ValueError, match="fitted to rows in another order, or to others: its labels of 'species'"):
+        run_audit(table.select(np.roll(np.arange(150), 50)), run=tmp_path / "other", margins=folder, quiet=True)
 
 
 def fast(table, out, **more):

@@ -172,6 +172,7 @@ def test_a_table_without_classes_a_row_is_split_learned_measured_and_predicted(t
     page = report.write(folder).read_text(encoding="utf-8")
     assert "Scores of numbers, sets of classes and distributions" in page
     assert "macro precision" not in page
+    assert "validation_accuracy" not in read_json(folder / "history.json")[0]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 from labelwise.audit.neighbours import Neighbours, nearest
 
 _SHARE = 0.7  # of the rows, drawn each time
+_MOST_CLASSES = 500  # of which triples take 1 GB
 
 
 def labelled_neighbours(
@@ -42,9 +43,15 @@ def consensus(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """How often labels of a row, of it and its nearest, and of it and its two nearest go together, among drawn rows.
 
-    Shares [classes], [classes, classes], [classes, classes, classes], the mean over `rounds`.
+    Shares [classes], [classes, classes], [classes, classes, classes], the mean over `rounds`. Raises `ValueError` for
+    more than 500 classes.
     """
     classes, n = int(given.max()) + 1, len(given)
+    if classes > _MOST_CLASSES:
+        raise ValueError(
+            f"triples of labels are counted for up to {_MOST_CLASSES} classes, as memory grows with their third power; "
+            f"got {classes}"
+        )
     third = np.zeros((classes, classes, classes))
     for _ in range(rounds):
         sample = draw(n, generator)

@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike
 from scipy.special import expit
@@ -11,7 +13,9 @@ from scipy.special import expit
 from labelwise.audit.blocks import Rows, label_and_probability_arrays, labelled_rows, over
 from labelwise.audit.findings import Finding
 from labelwise.labels import LabelTable, Task
-from labelwise.runs import EXAMPLES, RunFolder, free_name
+from labelwise.runs import EXAMPLES, PREDICTIONS, RunFolder, free_name
+
+_ENOUGH = 20  # labels in both; fewer can be alike, or not, by luck
 
 
 def area_under_margin(logits: Iterable[ArrayLike], labels: ArrayLike) -> np.ndarray:
@@ -78,17 +82,41 @@ def recorded_margins(folder: str | os.PathLike[str], task: str | None = None) ->
 def given_margins(table: LabelTable, folder: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """The recorded margins by task of `table` that were noted in a folder of `labelwise fit` to the same rows.
 
-    Raises `ValueError` if the folder notes margins of none of its tasks, or was fitted to another number of rows.
+    Raises `ValueError` if the folder notes margins of none of its tasks, or was fitted to other rows: to another number
+    of them, or to labels that are hardly more like those of the table than by chance.
     """
     fitted = [one["name"] for one in RunFolder(folder).config.get("tasks", [])]
-    names = [task.name for task in table.tasks if task.name in fitted]
+    if not fitted:
+        raise ValueError(f"{folder} is no folder of `labelwise fit`; margins are noted where a network learned")
+    names = [task.name for task in table.tasks if task.kind == "single" and task.name in fitted]
     if not names:
-        raise ValueError(f"{folder} was fitted to {', '.join(fitted) or 'no task'}, none of which {table.source} has")
+        raise ValueError(
+            f"{folder} was fitted to {', '.join(fitted)}, none of which {table.source} has with one class a row"
+        )
     found = {name: recorded_margins(folder, name) for name in names}
     rows = len(found[names[0]])
     if rows != len(table):
         raise ValueError(f"{folder} was fitted to {rows} rows, and {table.source} has {len(table)}; give the same data")
+    noted = pq.read_table(RunFolder(folder) / PREDICTIONS, columns=[free_name("example", fitted), *names])
+    for name in names:
+        codes = pc.fill_null(pc.index_in(noted[name], pa.array(table.task(name).classes)), -1)
+        if _by_chance(np.asarray(codes), table.labels(name)[noted[0].to_numpy()]):
+            raise ValueError(
+                f"{folder} was fitted to rows in another order, or to others: its labels of {name!r} are like those of "
+                f"{table.source} only by chance; give the same data"
+            )
     return found
+
+
+def _by_chance(fitted: np.ndarray, given: np.ndarray) -> bool:
+    """Whether labels [n] (-1 = missing), enough of them to tell, have a Cohen's kappa below 1/4."""
+    both = (fitted >= 0) & (given >= 0)
+    one, other = fitted[both], given[both]
+    if len(one) < _ENOUGH:
+        return False
+    counts = [np.bincount(each, minlength=1 + max(one.max(), other.max())) / len(one) for each in (one, other)]
+    chance = counts[0] @ counts[1]
+    return bool((one == other).mean() < chance + (1 - chance) / 4)
 
 
 def with_margins(

@@ -78,8 +78,8 @@ def hoc(
 
     No anchor points and no model are needed, only that neighbours mostly share the true class, and that fewer than half
     of the labels of each class are wrong. `embeddings` [n, d], compared by their cosine; `labels` [n], class indices,
-    -1 = missing. In each of `rounds` 0.7 n rows are drawn and counted. Memory grows with classes cubed. Classes beyond
-    the last that is given are never mistaken.
+    -1 = missing. In each of `rounds` 0.7 n rows are drawn and counted. Memory grows with classes cubed, of which there
+    may be 500. Classes beyond the last that is given are never mistaken.
 
     Raises `ValueError` for fewer than 3 labelled rows, and for embeddings that are not finite or are all zeros. Source:
     Zhu, Song, Liu, ICML 2021 (arXiv 2102.05291).

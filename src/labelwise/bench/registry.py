@@ -69,10 +69,30 @@ _BENCHES = {
         "mixing_classes",
         "few pictures, mixed by mixup, CutMix, decoupled mixup and RankMixup: accuracy and calibration",
     ),
+    "mixing-modalities": (
+        "mixing_modalities",
+        "mixing_modalities",
+        "spoken and written digits paired by class: concatenated features, mixup, and M3CoL",
+    ),
+    "mixing-retrieval": (
+        "mixing_retrieval",
+        "mixing_retrieval",
+        "embeddings of digits and groceries, learned with and without mixtures: neighbours of unseen classes",
+    ),
     "mixing-speed": (
         "mixing_speed",
         "mixing_speed",
         "time of mixup and CutMix: ours, the formulas of timm, kornia, and torch.lerp and a copy as limits",
+    ),
+    "mixing-stream": (
+        "mixing_stream",
+        "mixing_stream",
+        "digits that come two classes at a time, seen once: replay of a small memory, with mixup, and DualMix",
+    ),
+    "mixing-vit": (
+        "mixing_vit",
+        "mixing_vit",
+        "few pictures, mixed by the attention of a small vision transformer, or plainly: accuracy and calibration",
     ),
     "movielens": (
         "movielens",

@@ -43,7 +43,15 @@ from labelwise.functional._mixed_losses import (
     mixup_ndcg_loss,
     mixup_ranking_loss,
 )
-from labelwise.functional._mixing import box_mask, cut_boxes, five_crops, mix, mix_partners, random_shift
+from labelwise.functional._mixing import (
+    adaptive_label_weight,
+    box_mask,
+    cut_boxes,
+    five_crops,
+    mix,
+    mix_partners,
+    random_shift,
+)
 from labelwise.functional._permutation import nearest_permutation, sinkhorn
 from labelwise.functional._pooling import box_weights, roi_mean, span_mean, span_weights
 from labelwise.functional._sets import difference, intersection, union
@@ -62,6 +70,7 @@ from labelwise.functional._virtual_step import virtual_step
 __all__ = [
     "DecoupledTerms",
     "Reduction",
+    "adaptive_label_weight",
     "attention_share",
     "backward_loss",
     "binary_codes",

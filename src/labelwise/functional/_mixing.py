@@ -49,6 +49,24 @@ def mix_partners(inputs: Tensor, partner: Tensor, weight: Tensor) -> Tensor:
     return mixed
 
 
+def adaptive_label_weight(weight: Tensor, count: Tensor, other: Tensor, limit: float = 10.0) -> Tensor:
+    """The share of the own label in a mixture, larger than that of the input if the own class is the rarer one.
+
+    With r = other / count, cut to [1 / limit, limit], it is weight r / (weight r + 1 - weight): `weight` for classes as
+    frequent as each other, 0 at 0 and 1 at 1.
+
+    Args:
+        weight: `[batch]` in [0, 1], the share of the own input.
+        count: `[batch]`, above 0, how frequent the own class is.
+        other: `[batch]`, above 0, how frequent the other class is.
+        limit: >= 1.
+
+    Source: a reconstruction from the abstract of Fan et al., "DualMix" (2023).
+    """
+    ratio = (other / count).clamp(1 / limit, limit).to(weight.dtype)
+    return weight * ratio / (weight * ratio + (1 - weight))
+
+
 def cut_boxes(height: int, width: int, weight: Tensor, row: Tensor, column: Tensor) -> Tensor:
     """Patches that cover a share of about `1 - weight` of a picture, cut off at its borders.
 

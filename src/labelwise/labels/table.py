@@ -56,7 +56,8 @@ class LabelTable:
         self._check_tree()
 
     def __repr__(self) -> str:
-        tasks = ", ".join(f"{task.name} ({len(task.classes)} classes)" for task in self.tasks) or "no tasks"
+        told = (f"{len(task.classes)} classes" if task.classes else task.kind for task in self.tasks)
+        tasks = ", ".join(f"{task.name} ({what})" for task, what in zip(self.tasks, told, strict=True)) or "no tasks"
         media = f", {self.media[1]} in {self.media[0]}" if self.media else ""
         features = len(self.feature_names)
         return f"LabelTable({self.source}: {len(self)} rows; {tasks}; {features} feature columns{media})"

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from labelwise.methods.registry import get, info, names, summary
 
 __all__ = [
+    "KINDS",
     "Batch",
     "Batches",
     "CrossEntropy",
     "DSelectKMethod",
     "Method",
     "Plan",
+    "TaskKind",
     "fit",
     "get",
     "info",
@@ -32,7 +34,9 @@ _HOMES = {
     "CrossEntropy": "noisy",
     "DSelectKMethod": "dselect_k",
     "Method": "method",
+    "KINDS": "kinds",
     "Plan": "training",
+    "TaskKind": "kinds",
     "fit": "fitting",
     "load": "predicting",
     "predict": "predicting",
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from labelwise.methods.batch import Batch, Batches
     from labelwise.methods.dselect_k import DSelectKMethod
     from labelwise.methods.fitting import fit
+    from labelwise.methods.kinds import KINDS, TaskKind
     from labelwise.methods.method import Method
     from labelwise.methods.noisy import CrossEntropy
     from labelwise.methods.predicting import load, predict, write_predictions

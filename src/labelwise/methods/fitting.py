@@ -25,11 +25,21 @@ from labelwise.methods.privileged import Lupi, check_taken, encode_hidden, teach
 from labelwise.methods.registry import check_options
 from labelwise.methods.training import Plan, answers, mean_expert_overlap, mean_expert_weights, seeded, train
 from labelwise.models import Encoded, Encoder, PairEncoder, choose_encoder, encode
-from labelwise.runs import CONFIG, EXAMPLES, HISTORY, MODEL, RunFolder, free_name, short_hash, write_json, writing
+from labelwise.runs import (
+    CONFIG,
+    EXAMPLES,
+    HISTORY,
+    MODEL,
+    PREDICTIONS,
+    RunFolder,
+    free_name,
+    short_hash,
+    write_json,
+    writing,
+)
 
 CHECKPOINT = "checkpoint.safetensors"
 TEACHER_CHECKPOINT = "teacher-checkpoint.safetensors"
-PREDICTIONS = "predictions.parquet"
 
 
 def fit(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
@@ -18,6 +19,7 @@ class Learner(LightningModule):
     """
 
     patience: int | None = None  # epochs without a better criterion before training stops; None: as the plan says
+    passes: int | None = None  # over the training rows; None: as the plan says
     together: int = 1  # examples of a class that follow each other in training, of those that compare them
     learning_rate: float
 
@@ -33,6 +35,10 @@ class Learner(LightningModule):
     def prepare(self, labels: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
         """The labels by task as batches should bring them, where `rows`, int64, are learned from."""
         return dict(labels)
+
+    def order(self, rows: np.ndarray, targets: Mapping[str, Tensor], seed: int) -> np.ndarray | None:
+        """The order in which the training `rows` come; None draws one anew for each epoch."""
+        return None
 
     def settled(self) -> bool:
         """Whether the weights of now are worth keeping; training does not stop early before. Asked in eval mode."""

@@ -85,11 +85,16 @@ def train(
     longer a finite number, and `KeyboardInterrupt` at once on Ctrl-C.
     """
     targets = method.prepare(targets, torch.from_numpy(rows))
-    batches = Batches(inputs, targets, rows, plan.rows_a_step(len(rows)), seed, method.together)
-    with progress(title, plan.epochs * len(batches), quiet) as advance, _silent(), _interruptible(), _deterministic():
+    order, epochs = method.order(rows, targets, seed), plan.epochs if method.passes is None else method.passes
+    size = plan.rows_a_step(len(rows))
+    if order is None:
+        batches = Batches(inputs, targets, rows, size, seed, method.together)
+    else:
+        batches = Batches(inputs, targets, order, size)
+    with progress(title, epochs * len(batches), quiet) as advance, _silent(), _interruptible(), _deterministic():
         watch = _Watch(batches, validation, plan.patience, checkpoint, advance)
         trainer = Trainer(
-            max_epochs=plan.epochs,
+            max_epochs=epochs,
             callbacks=[watch],
             plugins=[SafetensorsIO()],
             devices=1,
@@ -242,7 +247,7 @@ class _Watch(Checkpoint):
         loss = method.heldout_loss(logits, self.labels).item()
         singles = [task.name for task in method.tasks if task.kind == "single"]
         accuracy = {name: _accuracy(logits[name], self.labels[name]) for name in singles}
-        return {"validation_loss": loss, "validation_accuracy": accuracy}
+        return {"validation_loss": loss} | ({"validation_accuracy": accuracy} if accuracy else {})
 
     def _judge(self, method: Learner, settled: bool, criterion: float) -> None:
         """Keep the weights if none were better; patience is only lost while the method is settled."""

@@ -12,10 +12,15 @@ from labelwise.mixing._drawing import (
 )
 from labelwise.mixing._mixed import Mixed, Mixer
 from labelwise.mixing._mixers import ManifoldMixup, Mixup, OneOf, SelfMix, unmixed
+from labelwise.mixing._set_networks import LaSO, SetOperation
+from labelwise.mixing._streams import AdpMix, EnMix
 
 __all__ = [
+    "AdpMix",
     "CutMix",
+    "EnMix",
     "FMix",
+    "LaSO",
     "ManifoldMixup",
     "Mixed",
     "Mixer",
@@ -25,6 +30,7 @@ __all__ = [
     "SMMix",
     "SaliencyMix",
     "SelfMix",
+    "SetOperation",
     "TransMix",
     "beta_weights",
     "different_partners",

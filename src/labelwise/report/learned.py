@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 
 from labelwise.report.plain import read_table
-from labelwise.runs import EXAMPLES, free_name
+from labelwise.runs import EXAMPLES, PREDICTIONS, free_name
 
-PREDICTIONS = "predictions.parquet"
 LEAST = 20  # labels that are shown
 BINS = 24
 

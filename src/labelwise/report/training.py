@@ -12,9 +12,9 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from labelwise.metrics import classification_scores, reliability
-from labelwise.report.learned import PREDICTIONS, learned_facts
+from labelwise.report.learned import learned_facts
 from labelwise.report.plain import Missing, attempt, existing, read_table
-from labelwise.runs import HISTORY, LABELS, METRICS, MODEL, RunFolder, file_stem, free_name, read_json
+from labelwise.runs import HISTORY, LABELS, METRICS, MODEL, PREDICTIONS, RunFolder, file_stem, free_name, read_json
 
 PROBABILITIES = "probabilities"
 

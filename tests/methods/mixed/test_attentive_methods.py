@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 
 import labelwise
 from labelwise import methods
+from labelwise.labels import Task
 from labelwise.methods import Plan, get, train, training
 from labelwise.methods.batch import Batch
 from labelwise.methods.method import Method
@@ -121,6 +122,20 @@ def test_any_backbone_that_attends_will_do():
 def test_options_out_of_range_are_refused_by_name(name, options, message):
     with pytest.raises(ValueError, match=message):
         make(name, **options)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_kinds_of_labels_are_learned(name):
+    soft = Task("s", "soft", ("u", "v", "w"))
+    tasks = [soft] if name == "smmix" else [soft, Task("m", "multi", ("x", "y"))]
+    method = get(name)(SmallViT(1, 12, (8, 8), depth=1), tasks)
+    shares = torch.rand(10, 3)
+    targets = {"s": shares / shares.sum(1, keepdim=True), "m": (torch.rand(10, 2) < 0.5).float()}
+    targets["s"][2] = torch.nan
+    loss = method.training_step(pictures()._replace(targets=targets))
+    loss.backward()
+    assert loss.isfinite()
+    assert all(head.weight.grad.isfinite().all() and head.weight.grad.any() for head in method.heads)
 
 
 @pytest.mark.parametrize("name", NAMES)

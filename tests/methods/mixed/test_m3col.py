@@ -171,3 +171,15 @@ def test_the_command_line_names_the_second_modality(tmp_path):
     for name in data.feature_names[2:]:
         arguments += ["--second", name]
     assert CliRunner().invoke(app, arguments).exit_code == 0
+
+
+def test_other_kinds_of_labels_are_learned():
+    tasks = [Task("s", "soft", ("u", "v")), Task("m", "multi", ("x", "y")), Task("r", "real")]
+    method = get("m3col")(backbone_for([[3], [4]], 6), tasks)
+    share = torch.rand(12, 1)
+    targets = {"s": torch.cat([share, 1 - share], 1), "m": (share < 0.5).float().repeat(1, 2), "r": torch.randn(12)}
+    targets["r"][0] = torch.nan
+    loss = method.training_step(sample()._replace(targets=targets))
+    loss.backward()
+    assert loss.isfinite()
+    assert all(head.weight.grad.isfinite().all() and head.weight.grad.any() for head in method.heads)

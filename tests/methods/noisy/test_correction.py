@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from tests.methods.noisy.samples import make
+import torch
+from tests.methods.noisy.samples import backbone, make, problem
 
 from labelwise.labels import LabelTable, Task, Transition
-from labelwise.methods import fit
+from labelwise.methods import Plan, fit, get, train
 from labelwise.runs import CONFIG
 
 
@@ -28,3 +29,16 @@ def test_a_transition_that_does_not_fit_is_told_before_anything_is_begun(tmp_pat
 def test_transitions_of_other_tasks_are_refused():
     with pytest.raises(ValueError, match="transitions must be of the tasks a, b; got one of 'c'"):
         make("t-revision", transitions={"c": Transition.identity("xy")})
+
+
+def test_a_task_of_two_labels_does_not_end_hoc():
+    inputs, targets, _ = problem()
+    few = torch.full((180,), -1)
+    few[:2] = torch.tensor([0, 1])
+    tasks = (Task("a", classes=("x", "y", "z", "rare")), Task("few", classes=("p", "q")))
+    method = get("forward-correction")(backbone(), tasks, input_shape=[5], transition="hoc")
+    given = {"a": targets["a"], "few": few}
+    train(method, inputs, given, np.arange(140), np.arange(140, 180), Plan(epochs=2, batch_size=32), quiet=True)
+    assert method.matrix("few").equal(torch.eye(2))
+    assert method.notes == ["'few' has too few labels for hoc: they count as never mistaken"]
+    assert not method.matrix("a").equal(torch.eye(4))

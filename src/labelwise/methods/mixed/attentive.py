@@ -16,7 +16,7 @@ from labelwise.models import Attended, Attending, vit_for
 class AttentiveMethod(MixedMethod):
     """Needs a backbone that attends, see `labelwise.models.Attending`; `fit` makes a small vision transformer."""
 
-    needs = "pictures, one class a task; missing labels are left out of the loss"
+    needs = "pictures; missing labels are left out of the loss"
     bench = "mixing-vit"
 
     def __init__(self, backbone: nn.Module, tasks: Sequence[Task], **shared: Unpack[Shared]):

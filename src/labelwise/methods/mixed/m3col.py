@@ -16,7 +16,9 @@ from labelwise.models import TwoBackbones
 
 
 class M3Col(NoisyMethod):
-    """Cross-entropy of a head on both modalities and of one on each, and a contrast between the modalities.
+    """The loss of a head on both modalities and of one on each, and a contrast between the modalities.
+
+    Of tasks of one class a row that loss is the cross-entropy.
 
     In the first part of training features of one modality are mixed, and each mixture is drawn to the other modality of
     both its examples, by their shares (M3 mixup contrastive loss), and away from those of all others; afterwards
@@ -25,7 +27,7 @@ class M3Col(NoisyMethod):
     in the paper's code; heads are linear.
 
     Args:
-        contrast: strength of the contrast, >= 0; 0 leaves the three cross-entropies.
+        contrast: strength of the contrast, >= 0; 0 leaves the three heads.
         mixed_share: share of training in which the contrast is with mixtures, in [0, 1].
         alpha: of the Beta distribution of shares, >= 0; 0 mixes nothing.
         chosen: share of examples that are mixed, in [0, 1].
@@ -33,7 +35,8 @@ class M3Col(NoisyMethod):
         soft_temperature: of the contrast after that, > 0.
     """
 
-    needs = "two modalities (--second), and one class a task; the contrast learns from rows without a label too"
+    kinds = ("single", "multi", "soft", "real")
+    needs = "two modalities (--second), and labels of any kind; the contrast learns from rows without one too"
     paper = (
         "Kumar et al., Harnessing Shared Relations via Multimodal Mixup Contrastive Learning for Multimodal "
         "Classification, TMLR 2025, arXiv 2409.17777"
@@ -75,7 +78,7 @@ class M3Col(NoisyMethod):
         self.single_heads = nn.ModuleList(make_heads(width, self.tasks) for width in backbone.widths)
 
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
-        """Sum over tasks of three cross-entropies, and the contrast."""
+        """Sum over tasks of the losses of three heads, and the contrast."""
         assert isinstance(self.backbone, TwoBackbones)
         features = self.backbone.embed(batch.inputs)
         loss = self.total(self.parts(batch, self._answers(self.heads, torch.cat(features, 1))))

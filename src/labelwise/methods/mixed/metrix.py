@@ -53,6 +53,7 @@ class Metrix(Method):
     needs = "one class a task; rows without a label are left out"
     paper = "Venkataramanan et al., It Takes Two to Tango: Mixup for Deep Metric Learning, ICLR 2022, arXiv 2106.04990"
     card = "metrix"
+    bench = "mixing-retrieval"
 
     def __init__(
         self,

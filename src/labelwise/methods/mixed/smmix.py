@@ -35,6 +35,7 @@ class SMMixMethod(AttentiveMethod):
         consistency: strength of the pull towards the mean answer, >= 0.
     """
 
+    kinds = ("single", "soft")
     paper = "Chen et al., SMMix: Self-Motivated Image Mixing for Vision Transformers, ICCV 2023, arXiv 2212.12977"
     card = "smmix"
 
@@ -82,7 +83,7 @@ class SMMixMethod(AttentiveMethod):
         return loss
 
     def _regions_loss(self, batch: Batch, seen: Attended, mixed: Mixed) -> Tensor:
-        """Mean cross-entropy of each region with the label of the picture that it is from, summed over tasks."""
+        """Mean loss of each region with the label of the picture that it is from, summed over tasks."""
         own = self.paste.patches(mixed)
         losses = []
         for mask, rows in ((own, torch.arange(len(own))), (~own, mixed.partner)):

@@ -21,6 +21,7 @@ class TransMixMethod(AttentiveMethod):
         ratio: how much the attention counts beside the area, in [0, 1]; 0 is CutMix.
     """
 
+    kinds = ("single", "multi", "soft")
     paper = "Chen et al., TransMix: Attend to Mix for Vision Transformers, CVPR 2022, arXiv 2111.09833"
     card = "mixing-basics"
 
@@ -38,7 +39,7 @@ class TransMixMethod(AttentiveMethod):
         self.shares = TransMix(ratio)
 
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
-        """Sum over tasks of the mean cross-entropy of both labels of each mixture."""
+        """Sum over tasks of the mean loss of both labels of each mixture."""
         mixed = self.mixer(batch.inputs)
         seen = self.attend(mixed.inputs)
         mixed = self.shares(mixed, seen.attention[:, 0, 1:])

@@ -166,6 +166,9 @@ class TransitionMethod(NoisyMethod):
         if self.transition == "hoc":
             features = self.over_training_rows(lambda batch: {"features": self.backbone(batch.inputs)})["features"]
             rows = (labelled & features.any(-1)).nonzero().flatten()
+            if len(rows) < 3:  # hoc compares three
+                self.notes.append(f"{task.name!r} has too few labels for hoc: they count as never mistaken")
+                return Transition.identity(task.classes)
             return hoc(features[rows].numpy(), given[rows].numpy(), quiet=True, classes=task.classes)
         probabilities = self.over_training_rows(
             lambda batch: {part.task: part.logits.softmax(-1) for part in self.parts(batch, self(batch.inputs))}
