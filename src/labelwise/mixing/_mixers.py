@@ -51,24 +51,32 @@ class Mixup(Drawing):
 
 
 class CMixup(Drawing):
-    """Mixup for numbers: each example is mixed with one of the batch, the rather the nearer its label.
+    """Weighted sums of two examples with near labels, of the same batch; for numbers as labels.
+
+    The method `c-mixup` draws partners among all training rows; that needs no larger batch.
 
     Args:
-        bandwidth: of the Gaussian of differences, in units of the labels, > 0; small ones mix hardly, inf is mixup.
+        bandwidth: > 0, in units of the labels; small ones prefer near labels, inf any. See `label_density_pairs`.
         alpha: of the Beta distribution of shares, >= 0.
         mode: draw one share a "batch", or one each "example"; see `Mixup`.
 
-    Source: Yao et al., "C-Mixup" (2022).
+    Source: Yao et al., "C-Mixup" (2022), the variant for large data.
     """
 
     def __init__(self, bandwidth: float, alpha: float = 2.0, mode: Mode = "batch"):
         super().__init__(alpha, mode)
         self.bandwidth = bandwidth
 
-    def __call__(self, inputs: Tensor, labels: Tensor, generator: torch.Generator | None = None) -> Mixed:
-        """Floating point inputs `[batch, ...]` of numbers `[batch]` or `[batch, k]`, mixed in pairs."""
-        rows = torch.arange(len(inputs), device=labels.device)
-        partner = label_density_pairs(labels, rows, self.bandwidth, generator)
+    def __call__(
+        self,
+        inputs: Tensor,
+        labels: Tensor,
+        generator: torch.Generator | None = None,
+        partner: Tensor | None = None,
+    ) -> Mixed:
+        """Floating point inputs `[batch, ...]`, mixed by labels `[batch]` or `[batch, k]`, finite."""
+        if partner is None:
+            partner = label_density_pairs(labels, torch.arange(len(labels)), self.bandwidth, generator)
         partner, weight = self.draw(inputs, generator, partner)
         return Mixed(mix_partners(inputs, partner, weight), partner, weight, weight)
 
