@@ -32,16 +32,17 @@ def test_each_error_is_planted_in_a_twentieth_and_the_rest_is_left_alone():
 
 
 def test_as_many_of_the_worst_are_looked_at_as_there_are_errors():
-    corners = np.array([[0, 0, 9, 9], [20, 20, 29, 29], [50, 50, 59, 59]], np.float32)
-    planted = [Planted(Boxes(corners, np.zeros(3, np.int64)), ["label", "", "label"], corners[:1] + 100)]
+    corners = np.array([[at, at, at + 9, at + 9] for at in (0, 20, 50, 80)], np.float32)
+    kinds = ["label", "misplaced_box", "label", "spurious_box"]
+    planted = [Planted(Boxes(corners, np.zeros(4, np.int64)), kinds, corners[:1] + 100)]
     doubts = [
         *(Doubt(0, box, "label", score, 0, None) for box, score in ((0, 0.9), (1, 0.8), (2, 0.7))),
-        *(Doubt(0, box, kind, 0.5, None, None) for box in range(3) for kind in ("misplaced_box", "spurious_box")),
-        Doubt(0, -1, "missing_box", 0.6, 0, corners[0] + 102),
+        *(Doubt(0, box, kind, 0.5, None, None) for box in range(4) for kind in ("misplaced_box", "spurious_box")),
+        Doubt(0, -1, "missing_box", 0.6, 0, corners[0] + 101),
         Doubt(0, -1, "missing_box", 0.5, 0, corners[0] + 200),
     ]
     found = counted(doubts, planted)
-    assert found["label"] == {"planted": 2, "found": 0.5, "chance": 2 / 3}
+    assert found["label"] == {"planted": 2, "found": 0.5, "chance": 0.5}
     assert found["missing_box"] == {"planted": 1, "found": 1.0, "chance": 0.5}
 
 

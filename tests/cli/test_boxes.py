@@ -1,5 +1,6 @@
 import json
 
+import pyarrow.parquet as pq
 import pytest
 from tests.cli.conftest import result
 from tests.methods.boxes.samples import squares
@@ -37,6 +38,16 @@ def test_a_detector_is_fitted_and_finds_boxes_in_a_folder_of_pictures(labelwise,
 def test_a_plain_detector_is_what_is_fitted_by_default(labelwise, source):
     told = result(labelwise("fit", source, "--task", "boxes", *FAST, "--out", "run", "--json"))
     assert (told["method"], told["detector"]) == ("detection", "compact")
+
+
+def test_boxes_are_audited(labelwise, tmp_path, source):
+    words = ("--task", "boxes", "--folds", "2", *FAST, "--out", "run")
+    told = result(labelwise("audit", source, *words, "--json"))
+    assert told["audit"]["flagged"] == len(pq.read_table(tmp_path / "run" / "issues.parquet").column("id").unique())
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert "picture" in labelwise("audit", source, *words).stdout
+    refused = labelwise("audit", source, *words, "--label", "kind", code=2).stderr
+    assert "--label cannot be given with --task boxes" in " ".join(refused.replace("│", " ").split())
 
 
 @pytest.mark.parametrize(

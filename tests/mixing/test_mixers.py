@@ -5,6 +5,7 @@ from torch import nn
 
 from labelwise.functional import masked_cross_entropy, mixed_cross_entropy
 from labelwise.mixing import (
+    CMixup,
     CutMix,
     FMix,
     ManifoldMixup,
@@ -202,3 +203,20 @@ def test_what_cannot_be_mixed_is_refused():
     with pytest.raises(ValueError, match="needs a layer"):
         ManifoldMixup([], inputs=False)
     assert CutMix()(torch.zeros(2, 3, 4, 4, dtype=torch.uint8)).inputs.dtype == torch.uint8
+
+
+def test_c_mixup_mixes_near_labels_alone_if_the_bandwidth_is_small():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(5.0).repeat_interleave(40)
+    inputs = torch.randn(200, 3, dtype=torch.float64, generator=generator)
+    near = CMixup(0.01, mode="example")(inputs, labels, generator)
+    assert torch.equal(labels[near.partner], labels)
+    assert (near.partner != torch.arange(200)).float().mean() > 0.9
+    torch.testing.assert_close(near.inputs, torch.lerp(inputs[near.partner], inputs, near.weight[:, None]))
+    distance = [
+        (labels[CMixup(width)(inputs, labels, generator).partner] - labels).abs().mean() for width in (1.0, torch.inf)
+    ]
+    assert 0 < distance[0] < 1.1
+    assert abs(distance[1] - 1.6) < 0.25  # the mean over all pairs
+    with pytest.raises(ValueError, match="bandwidth must be above 0"):
+        CMixup(0.0)(inputs, labels)

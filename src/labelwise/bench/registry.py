@@ -74,10 +74,20 @@ _BENCHES = {
         "mixing_modalities",
         "spoken and written digits paired by class: concatenated features, mixup, and M3CoL",
     ),
+    "mixing-regression": (
+        "mixing_regression",
+        "mixing_regression",
+        "numbers learned from mixtures: mixup, manifold mixup, C-Mixup, supervised contrast and SupReMix",
+    ),
     "mixing-retrieval": (
         "mixing_retrieval",
         "mixing_retrieval",
         "embeddings of digits and groceries, learned with and without mixtures: neighbours of unseen classes",
+    ),
+    "mixing-sets": (
+        "mixing_sets",
+        "mixing_sets",
+        "set operations on features of two examples: what they make, and whether it helps where labels are few",
     ),
     "mixing-speed": (
         "mixing_speed",

@@ -108,6 +108,18 @@ def test_order_and_flips_follow_the_seed():
     assert not same(states(runs[0]), states(runs[2]))
 
 
+def test_the_weights_of_the_lowest_validation_loss_are_kept_and_training_stops_when_it_gets_no_lower():
+    held, plan = scenes(3, seed=7), DetectorPlan(epochs=30, batch_size=3, learning_rate=0.05, patience=2)
+    detector = made()
+    history = train_detector(detector, scenes(), plan, validation=held)
+    losses = [row["validation_loss"] for row in history]
+    assert losses.index(min(losses)) == len(losses) - 3
+    with torch.no_grad():
+        kept = detector.loss(held.images.float() / 255, held.boxes).item()
+    assert kept == pytest.approx(min(losses), abs=1e-5)
+    assert "validation_loss" not in train_detector(made(), scenes(), PLAN)[0]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"alpha": 1.2}, "alpha must be"), ({"feature": "mean"}, "feature must be one of pooled, map; got 'mean'")],

@@ -32,6 +32,7 @@ class Laso(NoisyMethod):
     kinds = ("multi",)
     paper = "Alfassy et al., LaSO: Label-Set Operations Networks, CVPR 2019, arXiv 1902.09811"
     card = "laso"
+    bench = "mixing-sets"
 
     def __init__(
         self,

@@ -35,7 +35,7 @@ class Lupi(NoisyMethod):
         temperature: how much the teacher's probabilities are softened, > 0; 1 leaves them as they are.
     """
 
-    needs = "one class a task, and columns that are known in training alone (--privileged)"
+    needs = "one class a task, and columns that are known in training alone (--privileged); or boxes (--task boxes)"
     paper = (
         "Lopez-Paz et al., Unifying Distillation and Privileged Information (ICLR 2016); Bartolo et al. (EUVIP 2025)"
     )
