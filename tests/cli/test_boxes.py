@@ -65,6 +65,11 @@ def test_options_that_do_not_fit_are_told(labelwise, source, words, code, messag
     assert message in " ".join(told.replace("│", " ").split())
 
 
+def test_a_coco_file_without_the_task_is_told_how(labelwise, source):
+    told = labelwise("fit", source, "--label", "class", code=1).stderr
+    assert told.rstrip().endswith("boxes in a COCO .json are for --task boxes")
+
+
 def test_broken_annotations_are_told_with_their_place(labelwise, tmp_path, source):
     document = json.loads((tmp_path / source).read_text())
     broken = {

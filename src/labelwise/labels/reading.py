@@ -155,7 +155,9 @@ def _open(source: Any, labels: tuple[str, ...], text_columns: tuple[str, ...], q
             return read_npz(path, labels, quiet)
     raise ValueError(
         f"{path} ends in {path.suffix or 'no suffix'!r}; what can be read is .csv, .tsv, .dat, .jsonl (also .gz), "
-        ".parquet, .npz, a folder of images or of `datasets`, and the bundled names " + ", ".join(BUNDLED)
+        ".parquet, .npz, a folder of images or of `datasets`, and the bundled names "
+        + ", ".join(BUNDLED)
+        + ("; boxes in a COCO .json are for --task boxes" if suffix.lower() == ".json" else "")
     )
 
 
