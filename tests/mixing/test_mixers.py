@@ -5,6 +5,7 @@ from torch import nn
 
 from labelwise.functional import masked_cross_entropy, mixed_cross_entropy
 from labelwise.mixing import (
+    CMixup,
     CutMix,
     FMix,
     ManifoldMixup,
@@ -202,3 +203,19 @@ def test_what_cannot_be_mixed_is_refused():
     with pytest.raises(ValueError, match="needs a layer"):
         ManifoldMixup([], inputs=False)
     assert CutMix()(torch.zeros(2, 3, 4, 4, dtype=torch.uint8)).inputs.dtype == torch.uint8
+
+
+def test_c_mixup_mixes_near_labels_alone_or_anybody():
+    labels = torch.randperm(200, generator=torch.Generator().manual_seed(1)).double()
+    inputs = torch.stack([labels, -labels], 1)
+    apart = []
+    for bandwidth in (1e-6, 2.0, 20.0, float("inf")):
+        mixed = CMixup(bandwidth)(inputs, labels, torch.Generator().manual_seed(0))
+        torch.testing.assert_close(mixed.inputs[:, 0], mixed.targets(labels))  # inputs and labels in the same shares
+        apart.append((labels - labels[mixed.partner]).abs().mean().item())
+    assert apart == sorted(apart)
+    assert apart[0] == 0
+    assert apart[1] < 4
+    assert apart[3] == pytest.approx(200 / 3, rel=0.15)
+    given = CMixup(1e-6)(inputs, labels, partner=reversed_partners(200))
+    assert torch.equal(given.partner, reversed_partners(200))

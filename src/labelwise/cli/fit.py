@@ -67,6 +67,7 @@ def fit(
         "--parent": parent,
         "--text": text,
         "--privileged": privileged,
+        "--second": second,
         "--vision": vision,
         "--database": database,
     }

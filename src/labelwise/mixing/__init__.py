@@ -11,12 +11,13 @@ from labelwise.mixing._drawing import (
     rolled_partners,
 )
 from labelwise.mixing._mixed import Mixed, Mixer
-from labelwise.mixing._mixers import ManifoldMixup, Mixup, OneOf, SelfMix, unmixed
+from labelwise.mixing._mixers import CMixup, ManifoldMixup, Mixup, OneOf, SelfMix, unmixed
 from labelwise.mixing._set_networks import LaSO, SetOperation
 from labelwise.mixing._streams import AdpMix, EnMix
 
 __all__ = [
     "AdpMix",
+    "CMixup",
     "CutMix",
     "EnMix",
     "FMix",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from labelwise.functional import mix_partners
+from labelwise.functional import label_density_pairs, mix_partners
 from labelwise.mixing._drawing import Mode, beta_weights, check_alpha, group_partners, random_partners
 from labelwise.mixing._mixed import Mixed, Mixer
 
@@ -47,6 +47,37 @@ class Mixup(Drawing):
         """Floating point inputs `[batch, ...]`, mixed in pairs."""
         partner, weight = self.draw(inputs, generator, partner)
         weight = torch.maximum(weight, 1 - weight) if self.own_half else weight
+        return Mixed(mix_partners(inputs, partner, weight), partner, weight, weight)
+
+
+class CMixup(Drawing):
+    """Weighted sums of two examples with near labels, of the same batch; for numbers as labels.
+
+    The method `c-mixup` draws partners among all training rows; that needs no larger batch.
+
+    Args:
+        bandwidth: > 0, in units of the labels; small ones prefer near labels, inf any. See `label_density_pairs`.
+        alpha: of the Beta distribution of shares, >= 0.
+        mode: draw one share a "batch", or one each "example"; see `Mixup`.
+
+    Source: Yao et al., "C-Mixup" (2022), the variant for large data.
+    """
+
+    def __init__(self, bandwidth: float, alpha: float = 2.0, mode: Mode = "batch"):
+        super().__init__(alpha, mode)
+        self.bandwidth = bandwidth
+
+    def __call__(
+        self,
+        inputs: Tensor,
+        labels: Tensor,
+        generator: torch.Generator | None = None,
+        partner: Tensor | None = None,
+    ) -> Mixed:
+        """Floating point inputs `[batch, ...]`, mixed by labels `[batch]` or `[batch, k]`, finite."""
+        if partner is None:
+            partner = label_density_pairs(labels, torch.arange(len(labels)), self.bandwidth, generator)
+        partner, weight = self.draw(inputs, generator, partner)
         return Mixed(mix_partners(inputs, partner, weight), partner, weight, weight)
 
 
