@@ -22,6 +22,7 @@ _LOGARITHMIC = ("wrong", "imbalance", "rows_a_class")
 _LEAST = 1e-3  # of a share, so that its logarithm is finite
 _ONE_WAY = 0.6
 _CHANCE = 0.05  # p from which a gain is within chance
+_MOST_LOST = 1.0  # points that a method may have lost on a data set and still be recommended
 _ALIKE = 2.0  # standard deviations of looks over the data sets, beyond which one says nothing of another
 
 
@@ -81,9 +82,10 @@ def choose(
     """The method to try first on data with these looks, by the data sets of `known` looks that are nearest.
 
     `figures[data set][method]["accuracy"]` by seed. Chosen is the method with the largest mean gain over cross-entropy
-    stopped early, if it gains on each of the three nearest; else cross-entropy, and also if these are too far: where
-    nothing is alike, nothing is known. Gives `method`, `gain` (mean, points), `alike` (whether they are near enough)
-    and `nearest`: of each its `name` and the method's `difference` there with `p`.
+    stopped early over the three nearest, if there is a gain and it loses more than a point on none; else cross-entropy,
+    and also if these are too far: where nothing is alike, nothing is known. Gives `method`, `gain` (mean, points),
+    `alike` (whether they are near enough) and `nearest`: of each its `name` and the method's `difference` there with
+    `p`.
     """
     nearest, alike = _nearest(own, known)
     gains = {
@@ -92,7 +94,8 @@ def choose(
         for method in figures[nearest[0]]
         if method not in (REFERENCE, EARLY)
     }  # fmt: skip
-    promising = {method: float(np.mean(each)) for method, each in gains.items() if alike and min(each) > 0}
+    safe = {method: float(np.mean(each)) for method, each in gains.items() if alike and min(each) >= -_MOST_LOST}
+    promising = {method: gain for method, gain in safe.items() if gain > 0}
     best = max(promising, key=lambda method: promising[method], default=EARLY)
     versus = {name: paired(_accuracy(figures, name, best), _accuracy(figures, name, EARLY)) for name in nearest}
     return {
@@ -163,10 +166,13 @@ def _why(task: str, own: Mapping[str, float], found: Mapping[str, Any], tasks: i
     elif found["method"] == REFERENCE:
         said.append(
             "On the data sets of the comparison that are most alike, no method gained over cross-entropy that stops "
-            f"early on all of them: {', '.join(each['name'] for each in found['nearest'])}."
+            "early without losing more than a point on one of them: "
+            f"{', '.join(each['name'] for each in found['nearest'])}."
         )
     else:
-        said.append(f"On the data sets of the comparison that are most alike it gained over cross-entropy: {alike}.")
+        said.append(
+            f"On the data sets of the comparison that are most alike it gained over cross-entropy on average: {alike}."
+        )
         if all(each["p"] is not None and each["p"] >= _CHANCE for each in found["nearest"]):
             said.append("None of these gains is beyond chance: cross-entropy may do as well.")
     if tasks > 1:
