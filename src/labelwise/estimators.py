@@ -215,7 +215,8 @@ class Regressor(RegressorMixin, _Estimator):
     (standardised by channel), and numbers [n] or [n, tasks], nan where missing. Repeating a fit gives the same model.
 
     Args:
-        method: name of a method that learns tasks of kind `real`; `labelwise.methods.info(name)["kinds"]` says so.
+        method: name of a method that learns tasks of kind `real`; `labelwise.methods.info(name)["kinds"]` says so. The
+            default, of numbers plain training by squared error, is what no other beats on the data measured so far.
         max_epochs: most passes over the training rows, >= 1.
         validation_fraction: share of rows held out to stop early, in [0, 1); not used with fewer than 100 labelled
             rows, where all are learned from.
@@ -228,7 +229,7 @@ class Regressor(RegressorMixin, _Estimator):
 
     def __init__(
         self,
-        method: str = "c-mixup",
+        method: str = "cross-entropy",
         *,
         max_epochs: int = 60,
         validation_fraction: float = 0.15,
