@@ -214,9 +214,16 @@ def test_what_cannot_be_learned_is_refused_or_noted():
         assert any(message in note for note in read_json(run / "notes.json"))
         assert "coarse" in read_json(run / "metrics.json")["audit"]["tasks"]
         assert set(findings.loc[findings["kind"] == "label", "task"]) <= {"coarse"}
-    numbers = LabelTable.from_columns({"x": np.arange(20.0), "y": np.arange(20.0)}, [Task("y", "real")])
-    with pytest.raises(ValueError, match="'y' is of kind 'real'"):
-        audit(numbers)
+
+
+def test_numbers_alone_are_described_or_refused_before_there_is_a_folder(tmp_path):
+    table = LabelTable.from_columns({"y": np.arange(30.0), "x": np.arange(30.0)}, [Task("y", kind="real")])
+    with pytest.raises(ValueError, match=r"'y' is of kind 'real'. An audit of labels alone \(--labels-only\)"):
+        audit(table, run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    findings, run = audit(table, run=tmp_path / "run", labels_only=True)
+    assert len(findings) == 0
+    assert any(note.startswith("Wrong labels of 'y' were not looked for") for note in notes(run))
 
 
 def test_an_empty_class_and_tiny_classes_survive():

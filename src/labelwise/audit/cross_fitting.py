@@ -118,7 +118,10 @@ def check_classes(table: LabelTable, task: str) -> None:
     """Raise `ValueError` unless the task is of kind `single` and at least two of its classes have rows."""
     kind = table.task(task).kind
     if kind != "single":
-        raise ValueError(f"cross-fitting needs a task of kind 'single'; {task!r} is of kind {kind!r}")
+        raise ValueError(
+            f"cross-fitting needs a task of kind 'single'; {task!r} is of kind {kind!r}. An audit of labels alone "
+            "(--labels-only) describes other kinds"
+        )
     present = np.unique(table.labels(task))
     present = present[present >= 0]
     if len(present) == 0:

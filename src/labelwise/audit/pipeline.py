@@ -134,15 +134,15 @@ def run_audit(
     path = Path(run) if run is not None else Path("runs") / f"{stem}-{short_hash(config)}"
     if Path(table.source).exists():
         config["source"] = str(Path(table.source).absolute())  # so that the run can be used from any folder
+    notes: list[str] = []
+    tasks = _auditable(table, notes, labels_only)  # before there is a folder
     folder = _start(path, config, table)
     if (folder / runs.ISSUES).exists():
         return Audit(findings.read(folder / runs.ISSUES), folder.path)
 
-    notes: list[str] = []
     write_table_facts(folder, table, kinds, seed)
     write_labels(folder / runs.LABELS, table)
 
-    tasks = _auditable(table, notes, labels_only)
     table, features = _features(table, features, given, labels_only, text, vision, quiet, notes)
     means: dict[str, np.ndarray] = {}
     found: list[Finding] = [
