@@ -167,8 +167,9 @@ def confident_guess(columns: Columns, probs: np.ndarray) -> np.ndarray:
     cuts = thresholds(columns, probs.shape[1]) - SLACK
     at_best = (columns.best >= 0) & (columns.top >= cuts[columns.best])
     guess = np.where(at_best, columns.best, np.int32(-1))
-    most = np.minimum(columns.top, 1 + 2e-3 - columns.top)
-    rows = np.flatnonzero((columns.best >= 0) & ~at_best & (most >= cuts.min()))
+    rows = np.flatnonzero((columns.best >= 0) & ~at_best)
+    top = columns.top[rows]
+    rows = rows[np.minimum(top, 1 + 2e-3 - top) >= cuts.min()]
 
     for part, found in over(probs, rows, partial(_look, cuts), columns.best):
         guess[part] = found
@@ -185,8 +186,12 @@ def _look(cuts: np.ndarray, rows: Rows, values: np.ndarray, best: np.ndarray) ->
 def count_pairs(columns: Columns, guess: np.ndarray, classes: int) -> csr_array:
     """Count (given, guess) where there is a guess, at least 1 on the diagonal, int64 [classes, classes]."""
     counted = np.flatnonzero(guess >= 0)
-    pairs = (columns.given[counted].astype(np.int32), guess[counted])
-    joint = coo_array((np.ones(len(counted), np.int64), pairs), (classes, classes)).tocsr()
+    given, guessed = columns.given[counted], guess[counted]
+    if classes**2 <= len(counted):  # faster, and small
+        joint = csr_array(np.bincount(given * classes + guessed, minlength=classes**2).reshape(classes, classes))
+    else:
+        ones = np.ones(len(counted), np.int64)
+        joint = coo_array((ones, (given.astype(np.int32), guessed)), (classes, classes)).tocsr()
     joint += diags_array(np.maximum(1 - joint.diagonal(), 0), dtype=np.int64)
     joint.eliminate_zeros()
     return joint
@@ -223,9 +228,10 @@ def _round_rows(values: csr_array) -> np.ndarray:
         part, step, times = slice(*starts[row : row + 2]), int(np.sign(lacking[row])), int(abs(lacking[row]))
         off = values.data[part] - rounded[part]
         if classes <= _DENSE:
-            columns, whole = values.indices[part], np.zeros(classes)
+            columns, whole, first = values.indices[part], np.zeros(classes), np.zeros(classes, bool)
             whole[columns] = off
-            chosen = np.flatnonzero(np.isin(columns, np.argsort(whole)[::-step][:times]))
+            first[np.argsort(whole)[::-step][:times]] = True
+            chosen = np.flatnonzero(first[columns])
         else:
             chosen = np.argsort(off, kind="stable")[::-step][:times]
         rounded[part][chosen] += step

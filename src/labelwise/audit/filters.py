@@ -70,7 +70,8 @@ def find_label_issues(
         if method.startswith("prune") or method == "both":
             joint = calibrated(count_pairs(columns, guess, probabilities.shape[1]), columns.given)
             flagged = _prune(columns, probabilities, joint, method, min_per_class, fraction)
-    flagged &= ~_given_is_best(columns)
+    rows = np.flatnonzero(flagged)
+    flagged[rows] = ~_given_is_best(Columns(*(column[rows] for column in columns)))
     if method in _LOW:
         rows = np.flatnonzero(columns.given >= 0)
         lowest = _lowest(label_quality(labels, probs, _LOW[method])[rows], int(flagged.sum()))
