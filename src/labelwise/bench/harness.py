@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from labelwise.runs import read_json, write_json
+from labelwise.runs import RunFolder, read_json, write_json
 
 Table = tuple[str, list[str], list[list[Any]]]
 """Title, names of columns, rows."""
@@ -104,6 +104,11 @@ def kept(file: Path | None, make: Callable[[], dict[str, Any]]) -> dict[str, Any
     if file:
         write_json(file, found)
     return found
+
+
+def kept_file(folder: RunFolder | None, *names: Any) -> Path | None:
+    """The file of a figure in the folder of a comparison, by what it is of; None without a folder. For `kept`."""
+    return None if folder is None else folder / ("-".join(map(str, names)).replace(" ", "_") + ".json")
 
 
 def save(result: Mapping[str, Any]) -> Path:

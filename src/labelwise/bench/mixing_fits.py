@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from labelwise.bench.harness import compare, kept, versions
+from labelwise.bench.harness import compare, kept, kept_file, versions
 from labelwise.labels import Task
 from labelwise.methods import Plan, get, train
 from labelwise.methods.training import answers, seeded
@@ -64,8 +64,7 @@ def run(
     with progress(name, work, quiet) as advance:
 
         def measure(draw: Draw, way: str, options: Mapping[str, Any], seed: int, key: str) -> dict[str, float]:
-            file = None if folder is None else folder / f"{key}-{seed}.json".replace(" ", "_")
-            found = kept(file, partial(fit, draw, ways[way][0], options, plan, seed))
+            found = kept(kept_file(folder, key, seed), partial(fit, draw, ways[way][0], options, plan, seed))
             advance()
             return found
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from labelwise.bench.harness import compare, kept, versions
+from labelwise.bench.harness import compare, kept, kept_file, versions
 from labelwise.functional import temperature
 from labelwise.labels import Task, data_path, read
 from labelwise.methods import Plan, train
@@ -107,9 +107,7 @@ def run(
     """
     about = {"comparison": "mixing-retrieval", "settings": {name: repr(each.plan) for name, each in settings.items()}}
     folder = RunFolder.start(out, about) if out else None
-
-    def file(*names: Any) -> Any:
-        return None if folder is None else folder / ("-".join(map(str, names)).replace(" ", "_") + ".json")
+    file = partial(kept_file, folder)
 
     figures: dict[str, dict[str, dict[str, list[float]]]] = {}
     rates: dict[str, dict[str, float]] = {}

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from labelwise.bench.harness import compare, kept, versions
+from labelwise.bench.harness import compare, kept, kept_file, versions
 from labelwise.bench.sets_data import Sets, mulan, threes
 from labelwise.functional import difference, intersection, union
 from labelwise.labels import Task
@@ -85,9 +85,7 @@ def run(
         "settings": {name: [each.epochs, each.few_epochs] for name, each in settings.items()},
     }
     folder = RunFolder.start(out, about) if out else None
-
-    def file(*names: Any) -> Any:
-        return None if folder is None else folder / ("-".join(map(str, names)).replace(" ", "_") + ".json")
+    file = partial(kept_file, folder)
 
     figures: dict[str, dict[str, dict[str, list[float]]]] = {}
     rates: dict[str, dict[str, float]] = {}

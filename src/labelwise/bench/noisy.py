@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from labelwise.audit import cross_fit, default_models
-from labelwise.bench.harness import compare, kept, versions
+from labelwise.bench.harness import compare, kept, kept_file, versions
 from labelwise.bench.noisy_data import Problem, Setting, settings
 from labelwise.bench.ranks import compare_ranks
 from labelwise.bench.recommending import EARLY, REFERENCE, leave_one_out, looks_of_arrays
@@ -74,9 +74,7 @@ def run(
         "fixed": {name: dict(options) for name, options in fixed.items()},
     }
     folder = RunFolder.start(out, about) if out else None
-
-    def file(*names: Any) -> Any:
-        return None if folder is None else folder / ("-".join(map(str, names)).replace(" ", "_") + ".json")
+    file = partial(kept_file, folder)
 
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     options: dict[str, dict[str, Any]] = {}
