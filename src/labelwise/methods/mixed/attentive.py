@@ -38,10 +38,6 @@ class AttentiveMethod(MixedMethod):
         assert isinstance(self.backbone, Attending)
         return self.backbone.attend(inputs)
 
-    def answers(self, features: Tensor) -> dict[str, Tensor]:
-        """Logits [batch, classes] of each task, from features of the backbone."""
-        return {task.name: head(features) for task, head in zip(self.tasks, self.heads, strict=True)}
-
     def mixtures_loss(self, parts: Sequence[TaskBatch], mixed: Mixed) -> Tensor:
         """Sum over tasks of `mixture_loss`."""
         return torch.stack([self.mixture_loss(part, mixed) for part in parts]).sum()

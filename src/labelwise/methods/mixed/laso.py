@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from labelwise.functional import union
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
+from labelwise.methods.heads import apply_heads
 from labelwise.methods.method import check_range
 from labelwise.methods.noisy.base import NoisyMethod, Shared, TaskBatch
 from labelwise.mixing import LaSO, reversed_partners
@@ -58,7 +59,7 @@ class Laso(NoisyMethod):
 
     def classify(self, features: Tensor) -> dict[str, Tensor]:
         """Logits [batch, classes] of each task, of features or of what operations made of them."""
-        return {task.name: head(features) for task, head in zip(self.tasks, self.heads, strict=True)}
+        return apply_heads(self.heads, self.tasks, features)
 
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """Logits [batch, classes] of each task."""

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from labelwise.functional import m3_mixup_contrastive_loss, mix_partners, soft_clip_loss
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
+from labelwise.methods.heads import apply_heads, make_heads
 from labelwise.methods.method import check_range
-from labelwise.methods.noisy.base import NoisyMethod, Shared, make_heads
+from labelwise.methods.noisy.base import NoisyMethod, Shared
 from labelwise.mixing import beta_weights, random_partners
 from labelwise.models import TwoBackbones
 
@@ -81,9 +82,9 @@ class M3Col(NoisyMethod):
         """Sum over tasks of the losses of three heads, and the contrast."""
         assert isinstance(self.backbone, TwoBackbones)
         features = self.backbone.embed(batch.inputs)
-        loss = self.total(self.parts(batch, self._answers(self.heads, torch.cat(features, 1))))
+        loss = self.total(self.parts(batch, apply_heads(self.heads, self.tasks, torch.cat(features, 1))))
         for heads, each in zip(self.single_heads, features, strict=True):
-            parts = self.parts(batch, self._answers(heads, each))  # type: ignore[arg-type]  # a list of heads
+            parts = self.parts(batch, apply_heads(heads, self.tasks, each))  # type: ignore[arg-type]  # a list of heads
             loss = loss + torch.stack([self.task_loss(part) for part in parts]).sum()
         if self.contrast == 0:
             return loss
@@ -92,9 +93,6 @@ class M3Col(NoisyMethod):
         )
         first, second = features
         return loss + self.contrast * (contrast(first, second) + contrast(second, first)).mean()
-
-    def _answers(self, heads: nn.ModuleList, features: Tensor) -> dict[str, Tensor]:
-        return {task.name: head(features) for task, head in zip(self.tasks, heads, strict=True)}
 
     def _mixed_contrast(self, mixed: Tensor, plain: Tensor) -> Tensor:
         """Losses [batch] of mixtures of one modality beside the other."""

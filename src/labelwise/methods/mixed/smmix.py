@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from labelwise.functional import masked_mean, soft_cross_entropy
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
+from labelwise.methods.heads import apply_heads, make_heads
 from labelwise.methods.method import check_range
 from labelwise.methods.mixed.attentive import AttentiveMethod
 from labelwise.methods.mixed.base import mixer_of
-from labelwise.methods.noisy.base import Shared, make_heads
+from labelwise.methods.noisy.base import Shared
 from labelwise.mixing import Mixed, SMMix, reversed_partners
 from labelwise.models import Attended
 
@@ -70,11 +71,11 @@ class SMMixMethod(AttentiveMethod):
             return self.mixtures_loss(self.parts(batch, self(mixed.inputs)), mixed)
         with _in_eval(self), torch.no_grad():
             unmixed = self.attend(batch.inputs)
-            expected = self.answers(unmixed.features)
+            expected = apply_heads(self.heads, self.tasks, unmixed.features)
         # How much the tokens of patches attend to each patch, as the paper's code has it; the class token is left out.
         mixed = self.paste(batch.inputs, unmixed.attention[:, 1:, 1:].mean(1))
         seen = self.attend(mixed.inputs)
-        logits = self.answers(seen.features)
+        logits = apply_heads(self.heads, self.tasks, seen.features)
         loss = self.mixtures_loss(self.parts(batch, logits), mixed)
         loss = loss + self.regions * self._regions_loss(batch, seen, mixed)
         for name, answers in logits.items():
@@ -88,7 +89,7 @@ class SMMixMethod(AttentiveMethod):
         losses = []
         for mask, rows in ((own, torch.arange(len(own))), (~own, mixed.partner)):
             features = masked_mean(seen.tokens, mask)
-            logits = {task.name: head(features) for task, head in zip(self.tasks, self.region_heads, strict=True)}
+            logits = apply_heads(self.region_heads, self.tasks, features)
             targets = {name: labels[rows] for name, labels in batch.targets.items()}
             parts = self.parts(batch._replace(targets=targets), logits)
             losses += [self.task_loss(part) for part in parts]

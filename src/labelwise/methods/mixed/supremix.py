@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from labelwise.functional import supremix_loss
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
+from labelwise.methods.heads import apply_heads, make_heads
 from labelwise.methods.kinds import KINDS
 from labelwise.methods.method import Method, check_range
-from labelwise.methods.noisy.base import make_heads
 from labelwise.mixing import beta_weights
 
 _RIDGE = 1e-3  # for each row
@@ -88,8 +88,7 @@ class SupReMix(Method):
 
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """Numbers [batch, 1] of each task, standardised."""
-        embeddings = self.embed(inputs)
-        return {task.name: head(embeddings) for task, head in zip(self.tasks, self.heads, strict=True)}
+        return apply_heads(self.heads, self.tasks, self.embed(inputs))
 
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
         """Sum over tasks of the mean contrastive loss of the labelled examples."""

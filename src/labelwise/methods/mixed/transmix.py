@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
+from labelwise.methods.heads import apply_heads
 from labelwise.methods.mixed.attentive import AttentiveMethod
 from labelwise.methods.mixed.base import mixer_of
 from labelwise.methods.noisy.base import Shared
@@ -43,4 +44,4 @@ class TransMixMethod(AttentiveMethod):
         mixed = self.mixer(batch.inputs)
         seen = self.attend(mixed.inputs)
         mixed = self.shares(mixed, seen.attention[:, 0, 1:])
-        return self.mixtures_loss(self.parts(batch, self.answers(seen.features)), mixed)
+        return self.mixtures_loss(self.parts(batch, apply_heads(self.heads, self.tasks, seen.features)), mixed)

@@ -11,6 +11,7 @@ from labelwise.functional import label_margins, masked_cross_entropy, trimmed_me
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
 from labelwise.methods.examples import Examples
+from labelwise.methods.heads import apply_heads, make_heads
 from labelwise.methods.kinds import KINDS, TaskKind
 from labelwise.methods.method import Method
 from labelwise.mixing import Mixed
@@ -92,7 +93,7 @@ class NoisyMethod(Method):
 
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """Logits [batch, classes] of each task."""
-        return answer(self.backbone, self.heads, self.tasks, inputs)
+        return apply_heads(self.heads, self.tasks, self.backbone(inputs))
 
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
         """Sum over tasks of `task_loss`."""
@@ -218,14 +219,3 @@ def trimmed_heldout_loss(logits: Mapping[str, Tensor], targets: Mapping[str, Ten
         for name, answers in logits.items()
     ]
     return torch.stack(losses).sum()
-
-
-def make_heads(features: int, tasks: Sequence[Task]) -> nn.ModuleList:
-    """A linear layer a task."""
-    return nn.ModuleList(nn.Linear(features, KINDS[task.kind].outputs(task)) for task in tasks)
-
-
-def answer(backbone: nn.Module, heads: nn.ModuleList, tasks: Sequence[Task], inputs: Tensor) -> dict[str, Tensor]:
-    """Logits [batch, classes] of each task, of heads on a backbone."""
-    features = backbone(inputs)
-    return {task.name: head(features) for task, head in zip(tasks, heads, strict=True)}

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from labelwise.labels import Task
 from labelwise.methods.batch import Batch
-from labelwise.methods.noisy.base import NoisyMethod, Shared, TaskBatch, answer, make_heads
+from labelwise.methods.heads import apply_heads, make_heads
+from labelwise.methods.noisy.base import NoisyMethod, Shared, TaskBatch
 from labelwise.methods.noisy.second import fresh_copy
 
 
@@ -43,7 +44,7 @@ class TwoNetworks(NoisyMethod):
     def answers_of(self, network: int, inputs: Tensor) -> dict[str, Tensor]:
         """Logits [batch, classes] of each task by the first (0) or the second (1) network alone."""
         backbone, heads = [(self.backbone, self.heads), (self.second_backbone, self.second_heads)][network]
-        return answer(backbone, heads, self.tasks, inputs)
+        return apply_heads(heads, self.tasks, backbone(inputs))
 
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """Mean logits [batch, classes] of each task."""
