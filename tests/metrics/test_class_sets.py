@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, log_loss
 
-from labelwise.metrics import distribution_scores, set_scores
+from labelwise.metrics import distribution_scores, mean_average_precision, set_scores
 
 
 def sets(n=400, classes=4, seed=0):
@@ -70,3 +70,12 @@ def test_the_cross_entropy_of_a_distribution_is_least_at_itself():
 def test_arrays_of_other_shapes_are_refused(score):
     with pytest.raises(ValueError, match=r"must be \[n, classes\], as the labels are; got \[3, 2\]"):
         score(np.zeros((3, 3)), np.zeros((3, 2)))
+
+
+def test_classes_that_nobody_has_do_not_count():
+    generator = np.random.default_rng(0)
+    scores, sets = generator.normal(size=(40, 3)), generator.random((40, 3)) < 0.3
+    sets[:, 1] = False
+    expected = [average_precision_score(sets[:, each], scores[:, each]) for each in (0, 2)]
+    assert mean_average_precision(sets, scores) == pytest.approx(np.mean(expected))
+    assert mean_average_precision(np.zeros_like(sets), scores) is None

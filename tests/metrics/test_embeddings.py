@@ -1,13 +1,10 @@
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import average_precision_score
 
 from labelwise.metrics import (
     alignment,
     map_at_r,
-    mean_average_precision,
     neighbour_overlap,
     recall_at,
     uniformity,
@@ -70,11 +67,3 @@ def test_overlap_of_label_sets():
     gallery, sets = torch.tensor([[0.0], [10.0]]), torch.tensor([[True, True, False], [False, False, False]])
     queries, own = torch.tensor([[1.0], [9.0], [11.0]]), torch.tensor([[True, False, True], [False] * 3, [True] * 3])
     assert neighbour_overlap(queries, own, gallery, sets) == pytest.approx((1 / 3 + 1 + 0) / 3)
-
-
-def test_classes_that_nobody_has_do_not_count():
-    scores, sets = torch.randn(40, 3), torch.rand(40, 3) < 0.3
-    sets[:, 1] = False
-    expected = [average_precision_score(sets[:, each], scores[:, each]) for each in (0, 2)]
-    assert mean_average_precision(scores, sets) == pytest.approx(np.mean(expected))
-    assert mean_average_precision(scores, torch.zeros_like(sets)) is None

@@ -201,13 +201,15 @@ def _operations(made: Laso, inputs: Tensor, sets: Tensor, seed: int) -> dict[str
         expected = operation(sets, sets[other]).bool()
 
         def scores(vectors: Tensor, expected: Tensor = expected) -> dict[str, float]:
-            precision = mean_average_precision(head(vectors), expected)
-            return {"map": precision or 0.0, "overlap": neighbour_overlap(vectors, expected, features, sets.bool())}
+            return {
+                "map": _map(head(vectors), expected),
+                "overlap": neighbour_overlap(vectors, expected, features, sets.bool()),
+            }
 
         found[name] = {
             LASO: scores(getattr(operations, name)(features, features[other])),
             "on features": scores(plain[name]),
-            "on probabilities": {"map": mean_average_precision(operation(chances, chances[other]), expected) or 0.0},
+            "on probabilities": {"map": _map(operation(chances, chances[other]), expected)},
         }
     return found
 
@@ -227,7 +229,7 @@ def _few(made: Laso, data: Sets, new: np.ndarray, shots: int, way: str, rate: fl
         with seeded(seed * _DRAWS + draw):
             classifier = _classifier(features[rows], sets[rows], way, rate, made.operations[0])
             with torch.no_grad():
-                scores.append(mean_average_precision(classifier(tested), asked) or 0.0)
+                scores.append(_map(classifier(tested), asked))
     return float(np.mean(scores))
 
 
@@ -259,7 +261,12 @@ def _fit_few(data: Sets, way: str, epochs: int, rate: float, seed: int) -> float
     method, options = FITS[way]
     made = _fit(method, data.inputs[rows], data.sets[rows], Plan(epochs, 16, 0), rate, seed, **options)
     with torch.no_grad():
-        return mean_average_precision(made(data.test_inputs)["set"], data.test_sets.bool()) or 0.0
+        return _map(made(data.test_inputs)["set"], data.test_sets.bool())
+
+
+def _map(scores: Tensor, sets: Tensor) -> float:
+    """Mean average precision of `scores` of bool `sets`, both [n, classes]; 0 if no example has any class."""
+    return mean_average_precision(sets.numpy(), scores.detach().numpy()) or 0.0
 
 
 def _fixed(name: str, seed: int) -> Sets:

@@ -1,13 +1,12 @@
 """Scores: how well predictions agree with labels and found boxes with given ones, and which experts gates use."""
 
 from labelwise.metrics.calibration import adaptive_calibration_error, classwise_calibration_error, risk_coverage_area
-from labelwise.metrics.class_sets import distribution_scores, set_scores
+from labelwise.metrics.class_sets import distribution_scores, mean_average_precision, set_scores
 from labelwise.metrics.classification import classification_scores, reliability
 from labelwise.metrics.detection import coco_map, precision_recall
 from labelwise.metrics.embeddings import (
     alignment,
     map_at_r,
-    mean_average_precision,
     neighbour_overlap,
     recall_at,
     uniformity,

@@ -29,7 +29,7 @@ def set_scores(labels: np.ndarray, probabilities: np.ndarray, n_bootstrap: int =
         return {"n": 0, **no_scores("map", "micro_f1", "macro_f1", "subset_accuracy")}
     said = chances >= 0.5
     rows = np.concatenate([truth & said, truth, said, (truth == said).all(1)[:, None], np.ones((len(truth), 1))], 1)
-    value = _mean_average_precision(truth, chances)
+    value = mean_average_precision(truth, chances)
     return {
         "n": len(truth),
         "map": {"value": value, "low": None, "high": None},
@@ -61,6 +61,17 @@ def distribution_scores(
     return {"n": len(labels), **scores_of_sums(rows, _distribution_scores, n_bootstrap, seed)}
 
 
+def mean_average_precision(sets: np.ndarray, scores: np.ndarray) -> float | None:
+    """Mean over classes of the average precision, without those classes that no example has; None if none has any.
+
+    `sets` are bool [n, classes], `scores` [n, classes].
+    """
+    from sklearn.metrics import average_precision_score
+
+    held = sets.any(0)
+    return float(average_precision_score(sets[:, held], scores[:, held])) if held.any() else None
+
+
 def _set_scores(sums: np.ndarray) -> Mapping[str, np.ndarray]:
     hits, support, predicted = np.split(sums[..., :-2], 3, axis=-1)
     both = support + predicted
@@ -76,13 +87,6 @@ def _set_scores(sums: np.ndarray) -> Mapping[str, np.ndarray]:
 def _distribution_scores(sums: np.ndarray) -> Mapping[str, np.ndarray]:
     losses, right, n = np.moveaxis(sums, -1, 0)
     return {"cross_entropy": losses / n, "accuracy": right / n}
-
-
-def _mean_average_precision(truth: np.ndarray, chances: np.ndarray) -> float | None:
-    from sklearn.metrics import average_precision_score
-
-    held = truth.any(0)
-    return float(average_precision_score(truth[:, held], chances[:, held], average="macro")) if held.any() else None
 
 
 def _check(labels: np.ndarray, probabilities: np.ndarray) -> None:

@@ -136,21 +136,6 @@ def neighbour_overlap(queries: Tensor, sets: Tensor, gallery: Tensor, gallery_se
     return torch.where(either > 0, both / either.clamp(min=1), 1).mean().item()
 
 
-def mean_average_precision(scores: Tensor, sets: Tensor) -> float | None:
-    """Mean over classes of the average precision, without those classes that no example has; None if none has any.
-
-    Args:
-        scores: `[n, classes]`.
-        sets: bool `[n, classes]`.
-    """
-    from sklearn.metrics import average_precision_score
-
-    chosen = sets.any(0)
-    if not chosen.any():
-        return None
-    return float(average_precision_score(sets[:, chosen].cpu().numpy(), scores[:, chosen].detach().cpu().numpy()))
-
-
 def _distances(one: Tensor, other: Tensor) -> Tensor:
     import torch
 
