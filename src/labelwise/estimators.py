@@ -26,13 +26,13 @@ class _Estimator(BaseEstimator):
 
     def __init__(
         self,
-        method: str,
+        method: str = "dselect-k",
         *,
-        max_epochs: int,
-        validation_fraction: float,
-        seed: int,
-        options: Mapping[str, Any] | None,
-        quiet: bool,
+        max_epochs: int = 60,
+        validation_fraction: float = 0.15,
+        seed: int = 0,
+        options: Mapping[str, Any] | None = None,
+        quiet: bool = True,
     ):
         self.method = method
         self.max_epochs = max_epochs
@@ -142,25 +142,6 @@ class Classifier(ClassifierMixin, _Estimator):
     After fitting: `classes_` (an array; with several tasks a list of arrays), `n_features_in_`, `history_` (one dict
     an epoch), `method_` (the trained module).
     """
-
-    def __init__(
-        self,
-        method: str = "dselect-k",
-        *,
-        max_epochs: int = 60,
-        validation_fraction: float = 0.15,
-        seed: int = 0,
-        options: Mapping[str, Any] | None = None,
-        quiet: bool = True,
-    ):
-        super().__init__(
-            method,
-            max_epochs=max_epochs,
-            validation_fraction=validation_fraction,
-            seed=seed,
-            options=options,
-            quiet=quiet,
-        )
 
     def fit(self, X: Any, y: Any) -> Self:
         """Learn from X [n, d] or [n, channels, height, width] and labels y [n] or [n, tasks].
