@@ -130,6 +130,19 @@ class RunFolder:
             write_text(path / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
         return cls(path)
 
+    @classmethod
+    def is_fitted(cls, path: Path, config: Mapping[str, Any], resume: bool) -> bool:
+        """Whether the folder has the finished model of a run with these settings.
+
+        Raises `ValueError` if it holds a run of other settings, and with `resume` if nothing was begun there.
+        """
+        if not (path / CONFIG).is_file():
+            if resume:
+                raise ValueError(f"there is nothing to go on with in {path}; run again without resume")
+            return False
+        cls.start(path, config)
+        return (path / MODEL).is_file()
+
     @property
     def config(self) -> dict[str, Any]:
         """The settings this run was started with."""

@@ -26,7 +26,6 @@ from labelwise.methods.registry import check_options
 from labelwise.methods.training import Plan, answers, mean_expert_overlap, mean_expert_weights, seeded, train
 from labelwise.models import Encoded, Encoder, PairEncoder, choose_encoder, encode
 from labelwise.runs import (
-    CONFIG,
     EXAMPLES,
     HISTORY,
     MODEL,
@@ -109,12 +108,8 @@ def fit(
     if privileged:
         config["privileged"] = list(privileged)
     out = Path(out) if out is not None else Path("runs") / f"{Path(table.source).stem}-{method}-{short_hash(config)}"
-    if resume and not (out / CONFIG).is_file():
-        raise ValueError(f"there is nothing to go on with in {out}; run again without resume")
-    if (out / CONFIG).is_file():
-        RunFolder.start(out, config)  # refuses other settings
-        if (out / MODEL).is_file():
-            return out
+    if RunFolder.is_fitted(out, config, resume):
+        return out
 
     parts, encoded, unreadable = _encode(table, learned, encoder, seed, quiet)
     inputs, shape = torch.from_numpy(encoded.features), encoder.shape(encoded)

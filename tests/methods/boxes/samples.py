@@ -1,9 +1,13 @@
 import io
+from contextlib import contextmanager
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from labelwise.labels import Boxes, BoxTable
+from labelwise.methods import training
+from labelwise.models.detectors import CompactDetector
 
 CLASSES = ("dark", "light")
 
@@ -29,3 +33,21 @@ def squares(n=20, size=(32, 64), seed=0, split=True):
     parts += ["test"] * (n - len(parts))
     names = [f"{at:02}.png" for at in range(n)]
     return BoxTable(names, images, boxes, CLASSES, parts if split else [""] * n, "squares.json")
+
+
+@contextmanager
+def stopped_at(call, monkeypatch):
+    """Ctrl-C at a call of the detector's loss, which has to come; checkpoints are kept after every epoch before."""
+    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", 0)
+    original, calls = CompactDetector.loss, []
+
+    def struck(self, images, targets):
+        calls.append(1)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return original(self, images, targets)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CompactDetector, "loss", struck)
+        with pytest.raises(KeyboardInterrupt):
+            yield

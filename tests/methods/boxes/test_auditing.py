@@ -1,11 +1,9 @@
 import pytest
-from tests.methods.boxes.samples import squares
+from tests.methods.boxes.samples import squares, stopped_at
 
 from labelwise import report
 from labelwise.labels import Boxes, BoxTable
-from labelwise.methods import training
 from labelwise.methods.boxes import audit_boxes, load_detector
-from labelwise.models.detectors import CompactDetector
 
 WORDS = {"folds": 2, "options": {"epochs": 2, "side": 64, "batch_size": 3}, "quiet": True}
 
@@ -30,19 +28,8 @@ def test_a_finished_audit_is_given_back_and_is_no_model(run):
 @pytest.mark.parametrize("call", [3, 7])
 def test_an_audit_that_was_stopped_ends_with_the_same_findings(run, tmp_path, monkeypatch, call):
     """Each of the two folds takes four steps."""
-    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", 0)
-    original, calls = CompactDetector.loss, []
-
-    def struck(self, images, targets):
-        calls.append(1)
-        if len(calls) == call:
-            raise KeyboardInterrupt
-        return original(self, images, targets)
-
-    monkeypatch.setattr(CompactDetector, "loss", struck)
-    with pytest.raises(KeyboardInterrupt):
+    with stopped_at(call, monkeypatch):
         audit_boxes(squares(12), out=tmp_path / "run", **WORDS)
-    monkeypatch.setattr(CompactDetector, "loss", original)
     assert list(tmp_path.glob("run/fold-*"))
     again = audit_boxes(squares(12), out=tmp_path / "run", **WORDS)
     for name in ("boxes.parquet", "issues.parquet", "metrics.json"):

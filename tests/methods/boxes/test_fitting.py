@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
-from tests.methods.boxes.samples import CLASSES, squares
+from tests.methods.boxes.samples import CLASSES, squares, stopped_at
 
 from labelwise.labels import Boxes, BoxTable, read_boxes
-from labelwise.methods import training
 from labelwise.methods.boxes import find_boxes, fit_boxes, load_detector, write_found
 from labelwise.methods.boxes.fitting import ALPHAS
-from labelwise.models.detectors import CompactDetector
 from labelwise.runs import RunFolder
 
 OPTIONS = {"epochs": 3, "side": 64, "patience": 0}
@@ -78,19 +76,8 @@ def test_what_is_found_elsewhere_is_a_coco_file_that_can_be_read(fitted, tmp_pat
 @pytest.mark.parametrize("call", [7, 17, 34])
 def test_a_run_that_was_stopped_anywhere_ends_with_the_same_bytes(fitted, tmp_path, monkeypatch, call):
     """The teacher's training takes 9 losses, 6 to learn and 3 to check, and so does that of each of the students."""
-    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", 0)
-    original, calls = CompactDetector.loss, []
-
-    def struck(self, images, targets):
-        calls.append(1)
-        if len(calls) == call:
-            raise KeyboardInterrupt
-        return original(self, images, targets)
-
-    monkeypatch.setattr(CompactDetector, "loss", struck)
-    with pytest.raises(KeyboardInterrupt):
+    with stopped_at(call, monkeypatch):
         fit_boxes(squares(), "lupi", out=tmp_path / "run", options=OPTIONS, quiet=True)
-    monkeypatch.setattr(CompactDetector, "loss", original)
     assert list(tmp_path.glob("run/checkpoint-*"))
     folder = fit_boxes(squares(), "lupi", out=tmp_path / "run", options=OPTIONS, resume=True, quiet=True)
     assert contents(folder) == contents(fitted)

@@ -29,7 +29,7 @@ from labelwise.methods.privileged.detection import (
 from labelwise.methods.training import seeded
 from labelwise.metrics import coco_map
 from labelwise.models.detectors import COMPACT, Detector, TransformersDetector, check_detector, named_detector
-from labelwise.runs import CONFIG, FOUND, GIVEN, HISTORY, MODEL, PICTURES, RunFolder, short_hash, write_json, writing
+from labelwise.runs import FOUND, GIVEN, HISTORY, MODEL, PICTURES, RunFolder, short_hash, write_json, writing
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75)
 """What is tried where alpha is not set; 0 is the detector without a teacher."""
@@ -84,12 +84,8 @@ def fit_boxes(
     }
     stem = Path(table.source).stem or "boxes"
     out = Path(out) if out is not None else Path("runs") / f"{stem}-{method}-{short_hash(config)}"
-    if resume and not (out / CONFIG).is_file():
-        raise ValueError(f"there is nothing to go on with in {out}; run again without resume")
-    if (out / CONFIG).is_file():
-        RunFolder.start(out, config)  # refuses other settings
-        if (out / MODEL).is_file():
-            return out
+    if RunFolder.is_fitted(out, config, resume):
+        return out
     parts = table.parts(seed)
     scenes = _scenes(table, size, parts)
     with seeded(seed):
