@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from sklearn.datasets import load_diabetes
 from torch import Tensor
 
-from labelwise.bench.harness import compare, kept, versions
+from labelwise.bench.harness import compare, kept, kept_file, versions
 from labelwise.labels import Task, data_path
 from labelwise.methods import Method, Plan, get, train
 from labelwise.methods.training import answers, seeded
@@ -107,7 +107,7 @@ def run(
             for number, (way, (method, options)) in enumerate(ways.items()):
                 fits = []
                 for seed in seeds:
-                    file = None if folder is None else folder / f"{name}-{number}-{seed}.json"
+                    file = kept_file(folder, name, number, seed)
                     fits.append(kept(file, partial(_fit, problem, method, options, seed)))
                     advance()
                 figures[name][way] = {measure: [fit[measure] for fit in fits] for measure in MEASURES}
