@@ -16,6 +16,7 @@ import yaml
 CONFIG = "config.yaml"
 METRICS = "metrics.json"
 LABELS = "labels.parquet"
+ANNOTATIONS = "annotations.json"
 ISSUES = "issues.parquet"
 DESTABILISED = "destabilised.json"
 REPORT = "report.html"

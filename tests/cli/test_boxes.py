@@ -2,10 +2,16 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 from tests.cli.conftest import result
 from tests.methods.boxes.samples import squares
 
+from labelwise.labels import read_boxes
 from labelwise.labels.coco import write_coco
+from labelwise.review.database import open_database
+from labelwise.review.filling import fill
+from labelwise.review.schema import question
+from labelwise.review.verdicts import record
 
 FAST = ("--set", "epochs=1", "--set", "side=64")
 
@@ -48,6 +54,26 @@ def test_boxes_are_audited(labelwise, tmp_path, source):
     assert "picture" in labelwise("audit", source, *words).stdout
     refused = labelwise("audit", source, *words, "--label", "kind", code=2).stderr
     assert "--label cannot be given with --task boxes" in " ".join(refused.replace("│", " ").split())
+
+
+def test_what_people_said_of_boxes_is_exported_and_learned_from(labelwise, tmp_path, source):
+    labelwise("audit", source, "--task", "boxes", "--folds", "2", *FAST, "--out", "run")
+    told = labelwise("export", "run", "--corrected", "mended.json", code=1).stderr
+    assert "there is no review at run/review.sqlite; start one with `labelwise review run`" in told
+    assert not (tmp_path / "mended.json").exists()
+    with open_database(tmp_path / "run") as database:
+        fill(database)
+        asked = database.rows(sa.select(question).where(question.c.given == "dark"))
+        record(database, "ada", asked[0].id, "spoiled")
+        record(database, "ada", asked[1].id, "new_class", ["grey"])
+    changed = result(labelwise("export", "run", "--corrected", "mended.json", "--json"))["changed"]
+    assert changed == {"boxes": {"relabelled": 1, "moved": 0, "added": 0, "removed": 1}}
+    shown = labelwise("export", "run", "--corrected", "mended.json").stdout
+    assert all(word in shown for word in ("relabelled", "moved", "added", "removed"))
+    table = read_boxes(tmp_path / "mended.json")
+    assert (table.classes, sum(len(own.labels) for own in table.boxes)) == (("dark", "light", "grey"), 21)
+    words = ("--task", "boxes", *FAST, "--json")
+    assert result(labelwise("fit", "mended.json", *words, "--out", "model"))["method"] == "detection"
 
 
 @pytest.mark.parametrize(

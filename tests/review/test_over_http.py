@@ -147,6 +147,9 @@ def test_labels_go_out_to_admins_alone_and_the_log_knows(port, database):
     assert "/export/" not in (reviewer("GET", "/progress"), reviewer.text)[1]
     admin("GET", "/progress")
     assert "/export/corrected.csv" in admin.text
+    assert "annotations.json" not in admin.text
+    admin("GET", "/export/annotations.json", code=400)
+    assert "is not a run of `labelwise audit --task boxes`" in admin.text
     admin("GET", "/export/corrected.csv?only_verdicts=true")
     assert admin.headers["Content-Disposition"] == 'attachment; filename="corrected.csv"'
     assert admin.text.splitlines()[0] == '"id","pet","given_pet"'

@@ -2,7 +2,9 @@
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +18,13 @@ from labelwise.audit.findings import Finding
 from labelwise.audit.items import worst_in_turn, write_items
 from labelwise.audit.table_facts import write_labels, write_table_facts
 from labelwise.labels import Boxes, BoxTable, LabelTable, read
-from labelwise.runs import RunFolder, write_json, writing
+from labelwise.labels.coco import from_coco, to_coco, write_document
+from labelwise.runs import RunFolder, read_json, write_json, writing
 
 TASK = "class"
 GROUP = "picture"
 ROWS = "boxes.parquet"
+PLACES = "places.json"
 
 _SIDE = 320  # pixels of the longer side of the picture of a box
 _AROUND = 0.6  # of the size of a box, to each side
@@ -38,21 +42,26 @@ def write_box_audit(folder: RunFolder, table: BoxTable, found: Sequence[Boxes], 
     `found` are the boxes of detectors that had not seen the picture, see `box_doubts`. Every given box is a row of
     `boxes.parquet` (`id`: picture#number, from 1; `picture`, `class`, corners, `image`, what it looks like), and after
     them every box that is probably missing (`id`: picture+number, without a class). The findings are about these rows;
-    of those badly placed the reason says where the detector sees them. The folder's configuration must name
+    where the detector sees those that are badly placed or missing is in `places.json`, by row. `annotations.json` holds
+    the given boxes as COCO json: the source itself, where it is that. The folder's configuration must name
     `boxes.parquet` as its source, see `box_audit_roles`.
     """
+    found = [_inside(boxes, *size) for boxes, size in zip(found, table.sizes(), strict=True)]
     doubts = box_doubts(table.boxes, found)
     first = np.cumsum([0, *(len(boxes.labels) for boxes in table.boxes)])
     missing = [doubt for doubt in doubts if doubt.box < 0]
-    by_box = {(doubt.picture, doubt.box): doubt for doubt in reversed(doubts) if doubt.box >= 0}  # the worst stays
+    # The place that people can take is the one to show; else the worst stays.
+    by_box = {(doubt.picture, doubt.box): doubt for doubt in reversed(doubts) if doubt.box >= 0}
+    by_box |= {(doubt.picture, doubt.box): doubt for doubt in doubts if doubt.kind == "misplaced_box"}
     _write_rows(folder / ROWS, table, by_box, missing)
     listed = read_rows(folder.path)
     write_table_facts(folder, listed, None, seed)
     write_labels(folder / runs.LABELS, listed)
-    place = {id(doubt): int(first[-1]) + at for at, doubt in enumerate(missing)}
-    frame = findings.as_frame(
-        _finding(doubt, place.get(id(doubt), int(first[doubt.picture] + doubt.box)), table) for doubt in doubts
-    )
+    number = {id(doubt): int(first[-1]) + at for at, doubt in enumerate(missing)}
+    rows = [number.get(id(doubt), int(first[doubt.picture] + doubt.box)) for doubt in doubts]
+    frame = findings.as_frame(_finding(doubt, row, table) for doubt, row in zip(doubts, rows, strict=True))
+    write_document(folder / runs.ANNOTATIONS, _document(table))
+    write_json(folder / PLACES, _places(doubts, rows))
     write_items(folder / "items.parquet", listed, worst_in_turn(frame))
     write_json(folder / "notes.json", [_NOTE])
     write_json(folder / "data_issues.json", [])
@@ -84,15 +93,46 @@ def read_rows(folder: Path) -> LabelTable:
     return read(folder / ROWS, TASK, group=GROUP, id="id", parents={}, quiet=True)
 
 
+def _inside(boxes: Boxes, width: int, height: int) -> Boxes:
+    """What of each box lies within the picture, without those of which nothing does; as a given box must be."""
+    corners = boxes.corners.clip(0, np.array([width, height, width, height], np.float32))
+    held = (corners[:, 2:] > corners[:, :2]).all(1)
+    return Boxes(corners[held], boxes.labels[held], None if boxes.scores is None else boxes.scores[held])
+
+
+def _document(table: BoxTable) -> dict[str, Any]:
+    """The given boxes as COCO json holds them: the source itself, if it is that, so that ids and all else stay."""
+    source = Path(table.source)
+    if source.suffix == ".json" and source.is_file():
+        with suppress(ValueError):  # a table that was made in Python may be called as it likes
+            document = read_json(source)
+            names, boxes, classes, _ = from_coco(document, table.source)
+            pairs = zip(boxes, table.boxes, strict=False)
+            same = all(np.array_equal(a.corners, b.corners) and np.array_equal(a.labels, b.labels) for a, b in pairs)
+            if (names, classes) == ([*table.names], table.classes) and same:
+                return document
+    split = table.split if any(table.split) else None
+    return to_coco(table.names, table.sizes(), table.boxes, table.classes, split)
+
+
+def _places(doubts: Sequence[Doubt], rows: Sequence[int]) -> dict[str, dict[str, Any]]:
+    """Where the detector sees what is badly placed or missing, by row: the number of the picture, and the corners."""
+    return {
+        str(row): {"picture": doubt.picture, "corners": np.asarray(doubt.corners, float).tolist()}
+        for doubt, row in zip(doubts, rows, strict=True)
+        if doubt.kind in ("misplaced_box", "missing_box")
+    }
+
+
 def _finding(doubt: Doubt, row: int, table: BoxTable) -> Finding:
     given = None if doubt.box < 0 else table.classes[table.boxes[doubt.picture].labels[doubt.box]]
     suggested = None if doubt.suggested is None else table.classes[doubt.suggested]
     at = "" if doubt.corners is None else " ".join(f"{value:.0f}" for value in doubt.corners)
     why = {
-        "label": f"the detector finds {suggested} here, at {at}",
+        "label": f"the detector finds {suggested} here, at {at} (orange)",
         "spurious_box": f"the detector is far less sure of anything here than it is of other boxes of {given}",
-        "misplaced_box": f"the detector finds {given} at {at} instead",
-        "missing_box": f"the detector finds {suggested} at {at}, where no box is given",
+        "misplaced_box": f"the detector finds {given} at {at} (orange) instead",
+        "missing_box": f"the detector finds {suggested} at {at} (orange), where no box is given",
     }[doubt.kind]
     return Finding(
         row,

@@ -14,7 +14,12 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="A folder made by `labe
 def export(
     run: Run,
     corrected: Annotated[
-        Path, typer.Option("--corrected", metavar="FILE", help="Where the corrected labels go (.parquet or .csv).")
+        Path,
+        typer.Option(
+            "--corrected",
+            metavar="FILE",
+            help="Where the corrected labels go (.parquet or .csv; of boxes also COCO .json).",
+        ),
     ],
     diff: Annotated[
         Path | None,
@@ -31,9 +36,10 @@ def export(
 ) -> None:
     """Write the labels of RUN with what people decided, else what was found, beside the given ones: one row an example.
 
-    Example: `labelwise export runs/birds --corrected birds-corrected.csv --diff changes.csv`
+    A .json has what people decided alone. Example: `labelwise export runs/birds --corrected birds-corrected.csv --diff
+    changes.csv`
     """
-    if diff or only_verdicts or common.has_review(run, database):
+    if diff or only_verdicts or corrected.suffix == ".json" or common.has_review(run, database):
         from labelwise.review.exporting import export as export_reviewed
 
         changed = export_reviewed(run, corrected, diff, database, only_verdicts)
@@ -44,9 +50,8 @@ def export(
     if json:
         common.print_json({"corrected": str(corrected), "changed": changed})
     elif not quiet:
-        common.table(
-            "labels changed", ("task", "relabelled", "removed"), [(k, *v.values()) for k, v in changed.items()]
-        )
+        columns = ("task", *next(iter(changed.values()), ()))
+        common.table("labels changed", columns, [(k, *v.values()) for k, v in changed.items()])
         common.say(f"corrected labels  {corrected}")
 
 

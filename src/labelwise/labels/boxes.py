@@ -1,5 +1,6 @@
 """Boxes around things in a picture."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -20,6 +21,14 @@ class Boxes(NamedTuple):
     def none(cls) -> Self:
         """The boxes of an empty picture."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[Sequence[float], int]]) -> Self:
+        """The boxes of a picture from the four corners and the class of each."""
+        if not rows:
+            return cls.none()
+        corners, labels = zip(*rows, strict=True)
+        return cls(np.array(corners, np.float32), np.array(labels, np.int64))
 
     def mirrored(self, width: int) -> Self:
         """The boxes as they are when a picture of this width is flipped from left to right."""

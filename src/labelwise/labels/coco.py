@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,9 @@ import numpy as np
 
 from labelwise.labels.boxes import Boxes
 from labelwise.runs import read_json, write_text
+
+PARTS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
+"""What others call the splits."""
 
 
 def write_coco(
@@ -20,10 +23,26 @@ def write_coco(
     classes: Sequence[str],
     split: Sequence[str] | None = None,
 ) -> None:
-    """Write boxes of pictures as COCO json, in the order of the pictures, whole or not at all; ids count from 1.
+    """Write boxes of pictures as COCO json, whole or not at all; see `to_coco`. `labels.read_boxes` reads it."""
+    write_document(path, to_coco(names, sizes, boxes, classes, split))
 
-    `sizes` are width and height in pixels. Boxes that have scores carry them as `score`, as COCO's results do; `split`
-    goes into the images. `labelwise.labels.read_boxes` reads it.
+
+def write_document(path: str | os.PathLike[str], document: Mapping[str, Any]) -> None:
+    """Write what COCO json holds, whole or not at all."""
+    write_text(path, json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def to_coco(
+    names: Sequence[str],
+    sizes: Sequence[tuple[int, int]],
+    boxes: Sequence[Boxes],
+    classes: Sequence[str],
+    split: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Boxes of pictures as COCO json holds them, in the order of the pictures; ids count from 1.
+
+    `sizes` are width and height in pixels. Boxes that have scores carry them as `score`, as COCO's results do, and are
+    rounded to thousandths of a pixel; `split` goes into the images.
     """
     images = [
         {"id": at, "file_name": name, "width": width, "height": height} | ({"split": split[at - 1]} if split else {})
@@ -31,25 +50,66 @@ def write_coco(
     ]
     annotations: list[dict[str, Any]] = []
     for picture, own in enumerate(boxes, 1):
-        corners = np.asarray(own.corners, float)
-        spans = corners[:, 2:] - corners[:, :2]
-        rows = np.hstack([corners[:, :2], spans]).round(3).tolist()
-        scores = [None] * len(rows) if own.scores is None else own.scores.tolist()
-        for box, label, score in zip(rows, own.labels.tolist(), scores, strict=True):
+        scores = [None] * len(own.labels) if own.scores is None else own.scores.tolist()
+        spans = as_spans(own.corners, exact=own.scores is None)
+        for span, label, score in zip(spans, own.labels.tolist(), scores, strict=True):
             annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": picture,
-                    "category_id": label + 1,
-                    "bbox": box,
-                    "area": round(box[2] * box[3], 3),
-                    "iscrowd": 0,
-                }
+                annotation(len(annotations) + 1, picture, label + 1, span)
                 | ({} if score is None else {"score": round(score, 6)})
             )
     categories = [{"id": at, "name": name} for at, name in enumerate(classes, 1)]
-    document = {"images": images, "annotations": annotations, "categories": categories}
-    write_text(path, json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n")
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def annotation(key: int, picture: Any, category: Any, span: list[float]) -> dict[str, Any]:
+    """A box as COCO has it: its id, those of its picture and class, and x, y, width and height."""
+    area = round(span[2] * span[3], 3)
+    return {"id": key, "image_id": picture, "category_id": category, "bbox": span, "area": area, "iscrowd": 0}
+
+
+def as_spans(corners: np.ndarray, exact: bool = True) -> list[list[float]]:
+    """x, y, width and height of corners, float32 [n, 4], in thousandths of a pixel.
+
+    In more decimals where these would not give the same corners again and `exact` says that they must.
+    """
+    whole = np.asarray(corners, np.float64)
+    spans = np.hstack([whole[:, :2], whole[:, 2:] - whole[:, :2]])
+    short = spans.round(3)
+    again = np.hstack([short[:, :2], short[:, :2] + short[:, 2:]]).astype(np.float32)
+    same = (again == corners).all(1, keepdims=True) if exact else True
+    return np.where(same, short, spans).tolist()
+
+
+def from_coco(document: Any, where: str) -> tuple[list[str], list[Boxes], tuple[str, ...], list[str]]:
+    """Names of the pictures, their boxes without those of crowds, classes by their ids, and splits.
+
+    `where` is the file. Raises `ValueError` that names it, the annotation and what is wrong.
+    """
+    try:
+        pictures, annotations, categories = (document[key] for key in ("images", "annotations", "categories"))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{where} is no COCO file with images, annotations and categories ({error})") from None
+    categories = sorted(categories, key=lambda each: each["id"])
+    codes = {each["id"]: at for at, each in enumerate(categories)}
+    names = {each["id"]: str(each["file_name"]) for each in pictures}
+    rows: dict[Any, list[tuple[list[float], int]]] = {key: [] for key in names}
+    for at, each in enumerate(annotations):
+        place = f"{where}, annotation {each.get('id', at)}"
+        if each.get("image_id") not in rows:
+            raise ValueError(f"{place}: there is no image of id {each.get('image_id')!r}")
+        if each.get("category_id") not in codes:
+            raise ValueError(f"{place}: there is no category of id {each.get('category_id')!r}")
+        box = each.get("bbox")
+        if not isinstance(box, list) or len(box) != 4:
+            raise ValueError(
+                f"{place}, picture {names[each['image_id']]}: bbox must be [x, y, width, height]; got {box!r}"
+            )
+        if not each.get("iscrowd"):
+            x, y, width, height = box
+            rows[each["image_id"]].append(([x, y, x + width, y + height], codes[each["category_id"]]))
+    classes = tuple(str(each["name"]) for each in categories)
+    split = [PARTS.get(str(each.get("split")), "") for each in pictures]
+    return list(names.values()), [Boxes.of(own) for own in rows.values()], classes, split
 
 
 def read_coco(path: Path) -> tuple[list[Boxes], tuple[str, ...], list[str]]:

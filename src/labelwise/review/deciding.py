@@ -61,9 +61,9 @@ def answered(database: Database) -> list[dict[str, Any]]:
     """What people's current verdicts mean, one row for each question that has any, by item and task.
 
     Keys: `question_id`, `item_id`, `key`, `task`, `given`, `suggested`, `sampled`, `state` ("open" while opinions
-    are missing, "decided", "conflict"); `action` ("label", "several", "unsure", "spoiled", or "keep" where there is no
-    label to keep) and `classes` (a tuple; None, None unless decided); `reviewers` and `notes` (tuples), `at` (seconds
-    since 1970, of the newest verdict).
+    are missing, "decided", "conflict"); `action` ("label", "several", "move", "unsure", "spoiled", or "keep" where
+    there is no label to keep) and `classes` (a tuple; None, None unless decided); `reviewers` and `notes` (tuples),
+    `at` (seconds since 1970, of the newest verdict).
     """
     columns = [question.c[name] for name in ("id", "item_id", "task", "given", "suggested", "sampled")]
 
@@ -138,7 +138,8 @@ def settle(connection: sa.Connection, items: Sequence[int], opinions: int) -> li
 def questions_of(connection: sa.Connection, items: Sequence[int]) -> list[Any]:
     """The questions about these items, as rows."""
     columns = [
-        question.c[name] for name in ("id", "item_id", "task", "given", "suggested", "state", "opinions", "position")
+        question.c[name]
+        for name in ("id", "item_id", "task", "given", "suggested", "kinds", "state", "opinions", "position")
     ]
     rows: list[Any] = []
     for some in in_parts(items):

@@ -21,10 +21,10 @@ router = APIRouter(include_in_schema=False)
 def download(
     review: TheReview,
     person: Annotated[Person, Depends(admin)],
-    name: Literal["corrected.csv", "corrected.parquet", "changes.csv"],
+    name: Literal["corrected.csv", "corrected.parquet", "annotations.json", "changes.csv"],
     only_verdicts: bool = False,
 ) -> FileResponse:
-    """The labels with what people decided, or each label that changed; see `exporting.export`."""
+    """The labels, or boxes, with what people decided, or each label that changed; see `exporting.export`."""
     folder = Path(tempfile.mkdtemp(prefix="labelwise-export-"))
     labels = folder / (name if name != "changes.csv" else "corrected.csv")
     url = review.database.engine.url.render_as_string(hide_password=False)

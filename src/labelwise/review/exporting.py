@@ -2,7 +2,8 @@
 
 import getpass
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from os import PathLike
@@ -16,9 +17,11 @@ import sqlalchemy as sa
 
 from labelwise.audit import Finding
 from labelwise.audit import findings as audit_findings
+from labelwise.audit.box_corrections import check_of_boxes, correct_boxes
 from labelwise.audit.correct import by_findings, names_label, put_labels, unreadable_rows
 from labelwise.audit.reopen import check_suffix, count_changes, examples, finished, write_columns, write_corrected
 from labelwise.labels import LabelTable
+from labelwise.labels.coco import write_document
 from labelwise.review.database import Database, open_database
 from labelwise.review.deciding import answered
 from labelwise.review.people import note_event
@@ -69,7 +72,7 @@ def corrected(
     `url` is that of the review database, by default the one in the run folder. What nobody decided is as the findings
     suggest (see `labelwise.audit.apply_corrections`), or with `only_verdicts` as it was given. A decision is one class,
     which may be new; several classes, "cannot tell" and "spoiled: remove" leave the label missing, the last those of
-    all tasks. Parents of linked tasks follow, unless they were decided on themselves.
+    all tasks; a box that moves keeps it. Parents of linked tasks follow, unless they were decided on themselves.
 
     Raises as `open_database` does, also if there is no review; `ValueError` if the source has changed since the audit;
     `FileNotFoundError` if it is gone.
@@ -99,7 +102,7 @@ def _corrections(
     codes, decided = by_findings(table, found)
     code_of = {task.name: {name: code for code, name in enumerate(task.classes)} for task in table.tasks}
     for each in review.decisions:
-        if each.task in codes:
+        if each.task in codes and each.action != "move":
             is_class = each.action == "label"
             codes[each.task][each.item_id] = code_of[each.task][each.classes[0]] if is_class else -1
             decided[each.task][each.item_id] = True
@@ -117,31 +120,53 @@ def export(
 ) -> dict[str, dict[str, int]]:
     """Write the labels with what people decided, and with `diff` each label that changed; .parquet or .csv, by name.
 
+    Of an audit of boxes `file` may be a .json: the given boxes as COCO has them, with what people decided; see
+    `audit.box_corrections.correct_boxes`. It implies `only_verdicts`: findings about boxes are worth a look, not more.
+    Several classes and "cannot tell" leave a box as it was given.
+
     `file` has one row an example: `id`, each task, each `given_TASK`, and `several_TASK` where people gave several
     classes (a list of names; in CSV as JSON). `diff` has one row a changed label: `id`, `task`, `given`, `corrected`
-    (null if removed), `action` (what was decided: label, several, unsure, spoiled; the kind of finding, where nobody
-    decided; "parent" where it followed from another task's), `who` (reviewers, or "audit"), `when` (of the newest
-    verdict, UTC) and `why` (their notes, or the finding's). Needs the run folder and the database alone. `who` is who
-    exports, for the audit log (default: the user of this machine).
+    (null if removed), `action` (what was decided: label, several, move, unsure, spoiled; the kind of finding, where
+    nobody decided; "parent" where it followed from another task's), `who` (reviewers, or "audit"), `when` (of the
+    newest verdict, UTC) and `why` (their notes, or the finding's). Needs the run folder and the database alone. `who`
+    is who exports, for the audit log (default: the user of this machine).
 
-    Takes and raises what `corrected` does. Gives how many labels changed by task: {"relabelled": ..., "removed": ...}.
+    Takes and raises what `corrected` does. Gives how many labels changed by task: {"relabelled": ..., "removed": ...};
+    as .json under "boxes", with "moved" and "added".
     """
-    for path in (file, *([diff] if diff is not None else [])):
+    as_coco = Path(file).suffix == ".json"
+    for path in (*([] if as_coco else [file]), *([] if diff is None else [diff])):
         check_suffix(path)
     folder, given = finished(run)
+    if as_coco:
+        check_of_boxes(folder)
+    only_verdicts = only_verdicts or as_coco
     with open_database(run, url, create=False) as database:
         review = _reviewed(database)
         table, found = _corrections(folder, given, review, only_verdicts)
-        write_corrected(given, table, file, _several(table, review, Path(file).suffix))
+        changed = count_changes(given, table)
+        if as_coco:
+            document, boxes = _corrected_boxes(folder, review.decisions)
+            write_document(file, document)
+            changed = {"boxes": boxes}
+        else:
+            write_corrected(given, table, file, _several(table, review, Path(file).suffix))
         if diff is not None:
             rows = list(_changes(given, table, review.decisions, found))
             columns = {name: pa.array([row[name] for row in rows], pa.string()) for name in _DIFF}
             write_columns(diff, columns)
-        changed = count_changes(given, table)
         note_event(
             database, who or current_user(), "export", file=str(file), only_verdicts=only_verdicts, last=review.last
         )
     return changed
+
+
+def _corrected_boxes(folder: RunFolder, decisions: Sequence[Decision]) -> tuple[dict[str, Any], dict[str, int]]:
+    """What `correct_boxes` gives of these decisions."""
+    rows: dict[str, dict[int, tuple[str, ...]]] = defaultdict(dict)
+    for each in decisions:
+        rows[each.action][each.item_id] = each.classes
+    return correct_boxes(folder, {row: name for row, (name,) in rows["label"].items()}, rows["move"], rows["spoiled"])
 
 
 def _several(table: LabelTable, review: Reviewed, suffix: str) -> dict[str, pa.Array]:
@@ -170,8 +195,8 @@ def _changes(
     before = {task.name: given.labels(task.name) for task in given.tasks}
     after = {task.name: table.labels(task.name) for task in given.tasks}
     ids = given.ids
-    several = {(each.item_id, each.task) for each in decisions if each.action == "several"}
-    changed = several | {(row, name) for name in before for row in np.flatnonzero(before[name] != after[name]).tolist()}
+    special = {(each.item_id, each.task) for each in decisions if each.action in ("several", "move")}
+    changed = special | {(row, name) for name in before for row in np.flatnonzero(before[name] != after[name]).tolist()}
     for row in sorted({row for row, _ in changed}):
         for task in table.tasks:
             if (row, task.name) not in changed:

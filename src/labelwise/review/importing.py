@@ -125,10 +125,10 @@ class _Examples:
         self._rows: dict[str, int | None] = {}
         for row, key in enumerate(self._labels[self._id].to_pylist()):
             self._rows[key] = None if key in self._rows else row
-        self._suggested = {
-            (row.item_id, row.task): row.suggested
-            for row in database.rows(sa.select(question.c.item_id, question.c.task, question.c.suggested))
-        }
+        columns = [question.c[name] for name in ("item_id", "task", "suggested", "kinds")]
+        asked = database.rows(sa.select(*columns))
+        self._suggested = {(row.item_id, row.task): row.suggested for row in asked}
+        self._movable = {(row.item_id, row.task) for row in asked if "misplaced_box" in row.kinds.split()}
 
     def resolve(self, said: Said, strict: bool, new_classes: bool) -> _Fitting | None:
         """The verdict as it fits this run; None if the run has not what it is about, an error if that is `strict`."""
@@ -139,6 +139,10 @@ class _Examples:
                 return None
             why = "stands for several examples" if said.key in self._rows else "is no example of this run"
             raise ValueError(f"{said.where}, column id: {said.key!r} {why}{nearest(said.key, self._rows)}")
+        if said.action == "move" and (row, task) not in self._movable:
+            if not strict:
+                return None
+            raise ValueError(f"{said.where}, column action: the audit found no other place for {said.key!r}; keep it")
         action = self._action(said, row, task, new_classes)
         token = said.token
         if token is None:

@@ -21,6 +21,7 @@ from labelwise.review.queue import Filter, counts, hold, next_question, page, pa
 from labelwise.review.showing import SAID, item_of, show
 from labelwise.review.verdicts import LONGEST_NOTE, undo
 from labelwise.review.words import marked
+from labelwise.runs import ANNOTATIONS
 from labelwise.wording import SIGNS, title_of
 
 GRID = 60  # thumbnails on one page
@@ -133,7 +134,10 @@ def progress(request: Request, review: TheReview, person: Reader) -> Response:
     people = api.what_people_did(review, person)
     log = events(review.database, LOGGED) if person.may("admin") else []
     stands = review.learned.standing()
-    return _page(request, "progress.html.j2", review, person, Filter(), stands=stands, people=people, log=log)
+    of_boxes = (review.database.run / ANNOTATIONS).is_file()
+    return _page(
+        request, "progress.html.j2", review, person, Filter(), stands=stands, people=people, log=log, of_boxes=of_boxes
+    )
 
 
 @router.get("/advice")

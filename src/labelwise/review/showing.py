@@ -17,6 +17,7 @@ SAID = {
     "take": "took the suggestion",
     "choose": "chose",
     "several": "found several",
+    "move": "moved the box",
     "unsure": "could not tell",
     "spoiled": "called it spoiled",
     "new_class": "made a new class",

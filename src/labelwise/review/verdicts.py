@@ -16,7 +16,7 @@ from labelwise.review.database import Database, in_parts, new_classes
 from labelwise.review.deciding import Verdict, as_verdict, questions_of, settle
 from labelwise.review.schema import item, question, stands, verdict
 
-ACTIONS = ("keep", "take", "choose", "several", "unsure", "spoiled", "new_class", "skip")
+ACTIONS = ("keep", "take", "choose", "several", "move", "unsure", "spoiled", "new_class", "skip")
 LONGEST_NOTE = 2000
 LONGEST_NAME = 200
 MOST_ID = 2**31 - 1
@@ -26,9 +26,10 @@ MOST_ID = 2**31 - 1
 class NewVerdict:
     """A verdict to be recorded.
 
-    `action` is one of `ACTIONS`; `classes` is one class for `choose` and `new_class`, two or more for `several`, and
-    else empty. `token` is any text that is its own: what was recorded under a token is not recorded again. `final`
-    decides the question whatever others said. `at` is in seconds since 1970, default now.
+    `action` is one of `ACTIONS`; `move` puts a box where the audit found it. `classes` is one class for `choose` and
+    `new_class`, two or more for `several`, and else empty. `token` is any text that is its own: what was recorded under
+    a token is not recorded again. `final` decides the question whatever others said. `at` is in seconds since 1970,
+    default now.
     """
 
     reviewer: str
@@ -203,6 +204,8 @@ def _fitting(
         if asked.suggested is None:
             raise ValueError(f"nothing is suggested for question {asked.id}; choose a class")
         return [asked.suggested]
+    if each.action == "move" and "misplaced_box" not in asked.kinds.split():
+        raise ValueError(f"no other place is suggested for question {asked.id}; keep it, or say spoiled")
     if not each.classes:
         return []
     if asked.task not in database.tasks:

@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,17 +11,16 @@ import yaml
 
 from labelwise.labels.box_table import BoxTable
 from labelwise.labels.boxes import Boxes
+from labelwise.labels.coco import PARTS, from_coco
 from labelwise.labels.readers.files import IMAGE_SUFFIXES
 from labelwise.labels.readers.source import check_exists
-
-_PARTS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 
 
 def read_boxes(source: str | os.PathLike[str]) -> BoxTable:
     """Read pictures and their boxes; pictures without boxes are taken.
 
     - COCO: a `.json` file; pictures lie beside it, in `images` beside it, or in `images` one folder up. Boxes of crowds
-      are left out.
+      are left out. An image may say its `split`.
     - Pascal VOC: a folder with `.xml` files, in it or in its `Annotations`; pictures lie beside them or in
       `JPEGImages`. Their pixels count from 1 and the last one is inside the box. `ImageSets/Main/train.txt` and the
       like say the split.
@@ -65,7 +63,7 @@ def _read_npz(path: Path) -> BoxTable:
     names = list(map(str, data.get("names", range(len(contents)))))
     split = [""] * len(contents)
     if "split" in data:
-        split = [_PARTS.get(str(data["split_names"][part]), "") for part in data["split"]]
+        split = [PARTS.get(str(data["split_names"][part]), "") for part in data["split"]]
     boxes = [Boxes(*each) for each in zip(corners, labels, strict=True)]
     return BoxTable(names, contents, boxes, tuple(map(str, data["class_names"])), split, str(path))
 
@@ -73,33 +71,12 @@ def _read_npz(path: Path) -> BoxTable:
 def _read_coco(path: Path) -> BoxTable:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        pictures, annotations, categories = (document[key] for key in ("images", "annotations", "categories"))
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is no COCO file with images, annotations and categories ({error})") from None
-    categories = sorted(categories, key=lambda each: each["id"])
-    codes = {each["id"]: at for at, each in enumerate(categories)}
-    names = {each["id"]: str(each["file_name"]) for each in pictures}
-    rows: dict[Any, list[tuple[Sequence[float], int]]] = {key: [] for key in names}
-    for at, each in enumerate(annotations):
-        where = f"{path}, annotation {each.get('id', at)}"
-        if each.get("image_id") not in rows:
-            raise ValueError(f"{where}: there is no image of id {each.get('image_id')!r}")
-        if each.get("category_id") not in codes:
-            raise ValueError(f"{where}: there is no category of id {each.get('category_id')!r}")
-        box = each.get("bbox")
-        if not isinstance(box, list) or len(box) != 4:
-            raise ValueError(
-                f"{where}, picture {names[each['image_id']]}: bbox must be [x, y, width, height]; got {box!r}"
-            )
-        if not each.get("iscrowd"):
-            x, y, width, height = box
-            rows[each["image_id"]].append(((x, y, x + width, y + height), codes[each["category_id"]]))
+    names, boxes, classes, split = from_coco(document, str(path))
     folders = [path.parent, path.parent / "images", path.parent.parent / "images"]
-    contents = [_picture(folders, name, str(path)) for name in names.values()]
-    classes = tuple(str(each["name"]) for each in categories)
-    return BoxTable(
-        list(names.values()), contents, [_boxes(each) for each in rows.values()], classes, [""] * len(names), str(path)
-    )
+    contents = [_picture(folders, name, str(path)) for name in names]
+    return BoxTable(names, contents, boxes, classes, split, str(path))
 
 
 def _read_voc(path: Path, files: Sequence[Path]) -> BoxTable:
@@ -124,7 +101,7 @@ def _read_voc(path: Path, files: Sequence[Path]) -> BoxTable:
     classes = tuple(sorted({name for *_, things in found for _, name in things}))
     folders = [files[0].parent, path / "JPEGImages", path]
     contents = [_picture(folders, name, str(file)) for file, name, _ in found]
-    boxes = [_boxes([(box, classes.index(name)) for box, name in things]) for *_, things in found]
+    boxes = [Boxes.of([(box, classes.index(name)) for box, name in things]) for *_, things in found]
     parts = _voc_parts(path / "ImageSets" / "Main")
     split = [parts.get(file.stem, "") for file in files]
     return BoxTable([name for _, name, _ in found], contents, boxes, classes, split, str(path))
@@ -132,7 +109,7 @@ def _read_voc(path: Path, files: Sequence[Path]) -> BoxTable:
 
 def _voc_parts(folder: Path) -> dict[str, str]:
     """The split of each picture, by its name without suffix."""
-    lists = {part: folder / f"{name}.txt" for name, part in _PARTS.items() if (folder / f"{name}.txt").is_file()}
+    lists = {part: folder / f"{name}.txt" for name, part in PARTS.items() if (folder / f"{name}.txt").is_file()}
     return {
         line.split()[0]: part
         for part, file in lists.items()
@@ -149,12 +126,12 @@ def _read_yolo(path: Path) -> BoxTable:
         inside = picture.relative_to(path / "images")
         names.append(str(inside))
         contents.append(picture.read_bytes())
-        split.append(_PARTS.get(inside.parts[0], "") if len(inside.parts) > 1 else "")
+        split.append(PARTS.get(inside.parts[0], "") if len(inside.parts) > 1 else "")
         shares.append(_yolo_shares((path / "labels" / inside).with_suffix(".txt"), classes))
     empty = BoxTable(names, contents, [Boxes.none()] * len(names), classes, split, str(path))
     boxes = []
     for (width, height), rows in zip(empty.sizes(), shares, strict=True):
-        whole = _boxes([((x - w / 2, y - h / 2, x + w / 2, y + h / 2), label) for (x, y, w, h), label in rows])
+        whole = Boxes.of([((x - w / 2, y - h / 2, x + w / 2, y + h / 2), label) for (x, y, w, h), label in rows])
         boxes.append(whole.scaled(width, height))
     return BoxTable(names, contents, boxes, classes, split, str(path))
 
@@ -190,16 +167,11 @@ def _yolo_shares(file: Path, classes: Sequence[str]) -> list[tuple[tuple[float, 
     return rows
 
 
-def _boxes(rows: Sequence[tuple[Sequence[float], int]]) -> Boxes:
-    if not rows:
-        return Boxes.none()
-    corners, labels = zip(*rows, strict=True)
-    return Boxes(np.array(corners, np.float32), np.array(labels, np.int64))
-
-
 def _picture(folders: Sequence[Path], name: str, where: str) -> bytes:
     for folder in folders:
         for file in (folder / name, *((folder / f"{name}{suffix}") for suffix in IMAGE_SUFFIXES)):
             if file.is_file():
                 return file.read_bytes()
-    raise ValueError(f"{where}: there is no picture {name} in {', '.join(map(str, folders))}")
+    raise ValueError(
+        f"{where}: there is no picture {name} in {', '.join(map(str, folders))}; put the pictures or the file there"
+    )
