@@ -82,3 +82,22 @@ def test_pictures_of_any_size_and_boxes_at_their_edge_are_drawn(tmp_path):
     write_box_audit(RunFolder.start(tmp_path / "run", box_audit_roles(tmp_path / "run")), table, found)
     assert len(pd.read_parquet(tmp_path / "run" / "boxes.parquet")) == 2
     assert len(pd.read_parquet(tmp_path / "run" / "issues.parquet")) == 0
+
+
+@pytest.mark.parametrize("classes", [("thing",), ("rare", "thing", "none yet")])
+def test_a_class_may_be_the_only_one_and_one_may_have_no_boxes(tmp_path, classes):
+    table, found = spoiled()
+    kind = classes.index("thing")
+    given, found = (
+        [one._replace(labels=np.full(len(one.labels), kind)) for one in boxes] for boxes in (table.boxes, found)
+    )
+    table = BoxTable(table.names, table.images, given, classes, table.split, "things.json")
+    write_box_audit(RunFolder.start(tmp_path / "run", box_audit_roles(tmp_path / "run")), table, found)
+    assert examples(tmp_path / "run").task("class").classes == classes
+    assert set(pd.read_parquet(tmp_path / "run" / "issues.parquet")["kind"]) == {
+        "missing_box",
+        "misplaced_box",
+        "spurious_box",
+    }
+    assert not any(reason["broken"] for reason in report.to_dict(tmp_path / "run")["not_shown"])
+    assert "Box probably missing" in report.write(tmp_path / "run").read_text(encoding="utf-8")

@@ -76,6 +76,11 @@ def test_what_cannot_be_a_label_is_refused_with_the_place(values, given, words):
     assert "birds.csv, column y" in str(refusal.value)
 
 
+def test_a_single_class_is_one_if_the_source_names_it():
+    assert classes(["a", "a", None], names=("a",))[1] == ("a",)
+    assert classes(["a", "a"], names=("a", "b"))[1] == ("a", "b")
+
+
 def test_few_different_labels_are_no_identifier():
     assert len(classes(list(range(20)))[1]) == 20
 

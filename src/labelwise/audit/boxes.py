@@ -1,6 +1,7 @@
 """Boxes that are probably wrong as findings: each box a row with its picture, so that report and review show them."""
 
 import io
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -177,7 +178,13 @@ def _write_rows(path: Path, table: BoxTable, doubts: dict[tuple[int, int], Doubt
         "image": pa.array([drawn[key] for key in ids], pa.large_binary()),
     }
     with writing(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)
+        pq.write_table(pa.table(columns, metadata=_naming(table.classes)), temporary)
+
+
+def _naming(classes: Sequence[str]) -> dict[str, str]:
+    """What tells a reader all classes in their order, also those without boxes, as `datasets` writes it."""
+    names = [*dict.fromkeys(name.strip() for name in classes)]
+    return {"huggingface": json.dumps({"info": {"features": {TASK: {"names": names, "_type": "ClassLabel"}}}})}
 
 
 def _look(whole: Image.Image, given: np.ndarray | None, suggested: np.ndarray | None) -> bytes:

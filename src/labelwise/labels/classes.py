@@ -21,7 +21,8 @@ def to_classes(
     Whole numbers are classes, floats too if all are whole ("1.0" is class "1"); -1 among whole numbers, NaN and empty
     text are missing; white space around names is dropped. `names` are the class names that integers stand for, or the
     known names in their order; else classes are sorted, as numbers if all are whole numbers. Raises `ValueError` with
-    the remedy if the column cannot be a label: real numbers, a different value in every row, a single class, nothing.
+    the remedy if the column cannot be a label: real numbers, a different value in every row, nothing, a single class
+    that no `names` say to be one.
     """
     where = f"{source}, column {name}"
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
@@ -34,7 +35,7 @@ def to_classes(
         _refuse_unknown(array, np.asarray(pc.and_(pc.invert(known), array.is_valid())), classes, where)
     else:
         classes = sort_classes(pc.unique(array).drop_null().to_pylist())
-    _check_use(array, where)
+    _check_use(array, where, bool(names))
     return array, classes
 
 
@@ -122,12 +123,12 @@ def _refuse_unknown(array: pa.Array, bad: np.ndarray, classes: tuple[str, ...], 
         )
 
 
-def _check_use(array: pa.Array, where: str) -> None:
+def _check_use(array: pa.Array, where: str, named: bool) -> None:
     labelled = len(array) - array.null_count
     if not labelled:
         raise ValueError(f"every label is missing ({where}); name another label column")
     used = pc.count_distinct(array, mode="only_valid").as_py()
-    if used == 1:
+    if used == 1 and not named:
         only = array.drop_null()[0].as_py()
         raise ValueError(f"all {labelled} labels are {only!r} ({where}); a task needs at least two classes")
     if used == labelled and labelled > 20:
