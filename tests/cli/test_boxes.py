@@ -72,8 +72,19 @@ def test_what_people_said_of_boxes_is_exported_and_learned_from(labelwise, tmp_p
     assert all(word in shown for word in ("relabelled", "moved", "added", "removed"))
     table = read_boxes(tmp_path / "mended.json")
     assert (table.classes, sum(len(own.labels) for own in table.boxes)) == (("dark", "light", "grey"), 21)
-    words = ("--task", "boxes", *FAST, "--json")
-    assert result(labelwise("fit", "mended.json", *words, "--out", "model"))["method"] == "detection"
+    words = ("--task", "boxes", *FAST)
+    fitted = [result(labelwise("fit", name, *words, "--json"))["run"] for name in ("mended.json", "run")]
+    weights = [(tmp_path / each / "model.safetensors").read_bytes() for each in fitted]
+    assert weights[0] == weights[1]
+    told = labelwise("fit", "mended.json", *words, "--database", "sqlite:///x", code=2).stderr
+    assert "give the run folder in place of SOURCE" in " ".join(told.replace("│", " ").split())
+
+    (tmp_path / "images" / "00.png").write_bytes((tmp_path / "images" / "01.png").read_bytes())
+    told = labelwise("fit", "run", *words, code=1).stderr
+    assert "pictures or boxes in squares.json have changed since the audit in run; audit again" in told
+    (tmp_path / source).unlink()
+    told = labelwise("fit", "run", *words, code=1).stderr
+    assert "the audit in run is of 'squares.json', which cannot be read again; put it back" in told
 
 
 @pytest.mark.parametrize(

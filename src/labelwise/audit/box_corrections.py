@@ -7,6 +7,7 @@ import numpy as np
 
 from labelwise import runs
 from labelwise.audit.boxes import PLACES
+from labelwise.labels import BoxTable, read_boxes
 from labelwise.labels.coco import annotation, as_spans
 from labelwise.runs import RunFolder, read_json
 
@@ -57,6 +58,29 @@ def correct_boxes(
     counts["removed"] = len(gone)
     document["annotations"] = [each for each in annotations if id(each) not in gone] + added
     return document, counts
+
+
+def audited_boxes(folder: RunFolder) -> BoxTable:
+    """The pictures and boxes that were audited, read from their source again.
+
+    Raises `ValueError` for a run that is no audit of boxes or does not say of which source, and if that has changed
+    since; `FileNotFoundError` if it is gone.
+    """
+    check_of_boxes(folder)
+    data = folder.config.get("data")
+    if data is None:
+        raise ValueError(f"{folder.path} does not say where its pictures are; export its boxes as .json and read that")
+    try:
+        table = read_boxes(data["source"])
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"the audit in {folder.path} is of {data['source']!r}, which cannot be read again; put it back"
+        ) from None
+    if table.fingerprint() != data["fingerprint"]:
+        raise ValueError(
+            f"pictures or boxes in {data['source']} have changed since the audit in {folder.path}; audit again"
+        )
+    return table
 
 
 def check_of_boxes(folder: RunFolder) -> None:

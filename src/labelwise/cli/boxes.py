@@ -27,6 +27,7 @@ def fit(
     method: str,
     detector: str,
     options: Mapping[str, Any],
+    database: str | None,
     out: Path | None,
     seed: int,
     resume: bool,
@@ -37,9 +38,15 @@ def fit(
     from labelwise import report
     from labelwise.labels import read_boxes
     from labelwise.methods.boxes import fit_boxes
-    from labelwise.runs import METRICS, read_json
+    from labelwise.runs import CONFIG, METRICS, read_json
 
-    table = read_boxes(source)
+    if (Path(source) / CONFIG).is_file():
+        from labelwise.review import corrected_boxes
+
+        table = corrected_boxes(source, database)
+    else:
+        common.only_of_runs(database)
+        table = read_boxes(source)
     folder = fit_boxes(table, method, detector, out, options=options, seed=seed, resume=resume, quiet=quiet or json)
     page = report.write(folder)
     measured = read_json(folder / METRICS)

@@ -101,6 +101,12 @@ def has_review(run: str | Path, database: str | None) -> bool:
     return database is not None or (Path(run) / REVIEW).is_file()
 
 
+def only_of_runs(database: str | None) -> None:
+    """Complain of a review database where no run folder was given."""
+    if database:
+        raise typer.BadParameter("--database holds the verdicts on a run; give the run folder in place of SOURCE")
+
+
 def parents(pairs: Sequence[str] | None) -> dict[str, str] | None:
     """`--parent child=parent` options as a mapping; None if the tree is to be found, empty for `none`."""
     if not pairs:

@@ -69,11 +69,11 @@ def fit(
         "--privileged": privileged,
         "--second": second,
         "--vision": vision,
-        "--database": database,
     }
     options = common.values(set_)
     if boxes.wanted(task, others):
-        boxes.fit(source, method or "detection", detector or "compact", options, out, seed, resume, quiet, json)
+        method, detector = method or "detection", detector or "compact"
+        boxes.fit(source, method, detector, options, database, out, seed, resume, quiet, json)
         return
     if detector:
         raise typer.BadParameter("--detector is for boxes; give --task boxes too")
@@ -84,9 +84,8 @@ def fit(
             raise typer.BadParameter("a run folder knows its labels and groups; give those options with a SOURCE only")
         table, name = _corrected(source, method, database, quiet or json)
         out = out or Path(source) / name
-    elif database:
-        raise typer.BadParameter("--database holds the verdicts on a run; give the run folder in place of SOURCE")
     else:
+        common.only_of_runs(database)
         table = labelwise.read(source, label or (), group, split, id, common.parents(parent), quiet=quiet or json)
     folder = methods.fit(
         table,

@@ -2,10 +2,20 @@
 
 from typing import Any
 
-__all__ = ["corrected", "export", "import_verdicts", "migrate", "open_database", "serve", "statistics"]
+__all__ = [
+    "corrected",
+    "corrected_boxes",
+    "export",
+    "import_verdicts",
+    "migrate",
+    "open_database",
+    "serve",
+    "statistics",
+]
 
 _WHERE = {
     "corrected": "exporting",
+    "corrected_boxes": "exporting",
     "export": "exporting",
     "import_verdicts": "importing",
     "migrate": "database",

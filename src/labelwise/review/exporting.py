@@ -17,16 +17,16 @@ import sqlalchemy as sa
 
 from labelwise.audit import Finding
 from labelwise.audit import findings as audit_findings
-from labelwise.audit.box_corrections import check_of_boxes, correct_boxes
+from labelwise.audit.box_corrections import audited_boxes, check_of_boxes, correct_boxes
 from labelwise.audit.correct import by_findings, names_label, put_labels, unreadable_rows
 from labelwise.audit.reopen import check_suffix, count_changes, examples, finished, write_columns, write_corrected
-from labelwise.labels import LabelTable
-from labelwise.labels.coco import write_document
+from labelwise.labels import BoxTable, LabelTable
+from labelwise.labels.coco import from_coco, write_document
 from labelwise.review.database import Database, open_database
 from labelwise.review.deciding import answered
 from labelwise.review.people import note_event
 from labelwise.review.schema import verdict
-from labelwise.runs import ISSUES, RunFolder
+from labelwise.runs import ANNOTATIONS, ISSUES, RunFolder
 
 _DIFF = ("id", "task", "given", "corrected", "action", "who", "when", "why")
 
@@ -78,6 +78,20 @@ def corrected(
     `FileNotFoundError` if it is gone.
     """
     return apply_verdicts(run, examples(run, quiet=quiet), reviewed(run, url), only_verdicts)
+
+
+def corrected_boxes(run: str | PathLike[str], url: str | None = None) -> BoxTable:
+    """The audited pictures, read from their source again, with what people decided about their boxes; for training.
+
+    `url` is that of the review database, by default the one in the run folder. What nobody decided is as it was given;
+    see `audit.box_corrections.correct_boxes` for the rest. Raises as its `audited_boxes` does, and as `open_database`,
+    also if there is no review.
+    """
+    folder, _ = finished(run)
+    table = audited_boxes(folder)
+    document, _ = _mended(folder, reviewed(run, url).decisions)
+    _, boxes, classes, _ = from_coco(document, str(folder / ANNOTATIONS))
+    return replace(table, boxes=boxes, classes=classes)
 
 
 def apply_verdicts(
@@ -146,7 +160,7 @@ def export(
         table, found = _corrections(folder, given, review, only_verdicts)
         changed = count_changes(given, table)
         if as_coco:
-            document, boxes = _corrected_boxes(folder, review.decisions)
+            document, boxes = _mended(folder, review.decisions)
             write_document(file, document)
             changed = {"boxes": boxes}
         else:
@@ -161,7 +175,7 @@ def export(
     return changed
 
 
-def _corrected_boxes(folder: RunFolder, decisions: Sequence[Decision]) -> tuple[dict[str, Any], dict[str, int]]:
+def _mended(folder: RunFolder, decisions: Sequence[Decision]) -> tuple[dict[str, Any], dict[str, int]]:
     """What `correct_boxes` gives of these decisions."""
     rows: dict[str, dict[int, tuple[str, ...]]] = defaultdict(dict)
     for each in decisions:
