@@ -69,6 +69,14 @@ def test_people_are_asked_about_each_and_their_word_is_exported(run, tmp_path):
 RIGHT = {"label": "take", "misplaced_box": "move", "missing_box": "take", "spurious_box": "spoiled"}
 
 
+WORDS = {
+    "label": "<span>Take <bdi>dark</bdi>",
+    "misplaced_box": "Move the box",
+    "missing_box": "Add a box of <bdi>light</bdi>",
+    "spurious_box": "Remove the box",
+}
+
+
 def questions(database):
     """The number of the question about each kind of finding."""
     return {each.kinds: each.id for each in database.rows(sa.select(question).where(question.c.kinds != ""))}
@@ -175,7 +183,9 @@ def test_boxes_are_judged_on_the_page_and_taken_out_of_it(run, tmp_path):
             page = Client(running.port).say_name("ada")
             for kind, number in questions(database).items():
                 page("GET", f"/?kind={kind}")
-                assert ('value="move"' in page.text) == (kind == "misplaced_box")
+                shown = page.text
+                assert [kind for kind, word in WORDS.items() if word in shown] == [kind]
+                assert shown.count('value="spoiled"') == 1
                 page.form("/verdict", question=number, action=RIGHT[kind], token=kind)
             assert "moved the box" in (page("GET", f"/questions/{questions(database)['misplaced_box']}"), page.text)[1]
             page("GET", "/progress")
