@@ -186,6 +186,9 @@ def test_boxes_are_judged_on_the_page_and_taken_out_of_it(run, tmp_path):
                 shown = page.text
                 assert [kind for kind, word in WORDS.items() if word in shown] == [kind]
                 assert shown.count('value="spoiled"') == 1
+                assert ('value="move"' in (page("GET", f"/grid?kind={kind}"), page.text)[1]) == (
+                    kind == "misplaced_box"
+                )
                 page.form("/verdict", question=number, action=RIGHT[kind], token=kind)
             assert "moved the box" in (page("GET", f"/questions/{questions(database)['misplaced_box']}"), page.text)[1]
             page("GET", "/progress")
