@@ -166,9 +166,40 @@ def test_ten_thousand_findings_over_many_classes_stay_small(make_run):
     assert path.stat().st_size < 4e6
     text = path.read_text(encoding="utf-8")
     assert text.count('<li class="card"') == page.FIRST_PAGE + 1  # and the empty one for the script
-    listed = re.search(r'<script type="application/json" id="listed">(.*?)</script>', text, re.DOTALL)[1]
-    assert len(json.loads(listed)["rows"]) == 10_000
-    assert len(json.loads(listed)["items"]) == 2_000
+    listed = json.loads(listing(text))
+    assert len(listed["rows"]) == 10_000
+    assert len(listed["items"]) == 2_000
+
+
+def test_a_finding_takes_few_bytes_and_a_page_of_texts_stays_below_three_megabytes(make_run):
+    """What many findings say alike stands in the page once: at most 60 bytes each, beside what items look like."""
+    folder = make_run(("World", "Sport", "Business"), np.arange(100_000) % 3, 10_000)
+    issues = pd.read_parquet(folder / "issues.parquet")
+    sure = np.random.default_rng(0).random(len(issues))
+    issues["score"] = -np.sort(-sure)
+    issues["why"] = [
+        f"2 of 3 models predict {name!r}, 3 another class than the given one; probability of the given label "
+        f"{share:.2f}; confident learning counts it as wrong"
+        for name, share in zip(issues["suggested"], sure, strict=True)
+    ]
+    issues.to_parquet(folder / "issues.parquet")
+    text = " ".join(f"word{at}" for at in range(100))[:700].encode()
+    items = pd.DataFrame({"example": issues["example"][:2000], "kind": "text", "content": [text] * 2000})
+    items.to_parquet(folder / "items.parquet")
+    path = report.write(folder)
+    assert path.stat().st_size < 3e6
+    listed = listing(path.read_text(encoding="utf-8"))
+    told = json.loads(listed)
+    assert len(listed) - len(json.dumps(told["items"], separators=(",", ":"))) < 60 * len(issues)
+    whys = ["; ".join(told["words"][at] for at in row[4]) for row in told["rows"]]
+    assert sorted(whys) == sorted(issues["why"])
+
+
+def listing(text: str) -> str:
+    """What the page holds for its script."""
+    found = re.search(r'<script type="application/json" id="listed">(.*?)</script>', text, re.DOTALL)
+    assert found is not None
+    return found[1]
 
 
 def test_every_section_says_what_it_shows_and_what_it_cannot_know(digits_run: Path, digits_page: Path):

@@ -43,6 +43,7 @@ SECTIONS = (
 )
 CARD = ("glance", "uses", "columns", "associations", "unusual", "reference", "metadata", "provenance", "variables")
 FIRST_PAGE = 24  # findings that show without script, and on each page with it
+CLAUSE = "; "  # between the clauses of a reason
 TABLE_ROWS = 200  # rows of a table behind a chart
 
 
@@ -162,7 +163,15 @@ def _embedded(facts: dict[str, Any]) -> Markup:
 
 
 def _listed(findings: dict[str, Any] | None) -> Markup:
-    """The single findings for the script, each a list of plain values, and each item once."""
+    """The single findings for the script, each a list of plain values, and each item once.
+
+    What many of them say, also in a clause of a reason, is in `words` once, and each of them has its number there.
+    """
+    words: dict[str, int] = {}
+
+    def number(text: str | None) -> int | None:
+        return None if text is None else words.setdefault(text, len(words))
+
     items: list[dict[str, Any]] = []
     place: dict[int, int] = {}
     rows = []
@@ -170,9 +179,10 @@ def _listed(findings: dict[str, Any] | None) -> Markup:
         if finding["item"] is not None and finding["example"] not in place:
             place[finding["example"]] = len(items)
             items.append(finding["item"])
-        fields = [finding[name] for name in ("kind", "task", "id", "score", "given", "suggested", "why")]
-        rows.append([*fields, place.get(finding["example"], -1)])
-    return _json({"rows": rows, "items": items})
+        fields = [number(finding[name]) for name in ("kind", "task", "given", "suggested")]
+        why = [number(clause) for clause in (finding["why"] or "").split(CLAUSE)]
+        rows.append([*fields, why, finding["id"], round(finding["score"], 5), place.get(finding["example"], -1)])
+    return _json({"words": list(words), "rows": rows, "items": items})
 
 
 def _json(value: Any) -> Markup:

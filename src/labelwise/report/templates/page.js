@@ -4,14 +4,18 @@ const find = (id) => document.getElementById(id);
 const list = find("cards");
 
 if (list) {
-  const { rows, items } = JSON.parse(find("listed").textContent);
-  const [KIND, TASK, ID, SCORE, GIVEN, SUGGESTED, WHY, ITEM] = rows.length ? rows[0].keys() : [];
+  const { words, rows, items } = JSON.parse(find("listed").textContent);
+  const [KIND, TASK, GIVEN, SUGGESTED, WHY, ID, SCORE, ITEM] = rows.length ? rows[0].keys() : [];
+  for (const row of rows) {
+    for (const field of [KIND, TASK, GIVEN, SUGGESTED]) row[field] = row[field] === null ? null : words[row[field]];
+    row[WHY] = row[WHY].map((at) => words[at]).join("; ");
+  }
   const skeleton = find("card").content.querySelector("li");
   const filters = find("filters");
   const size = Number(list.dataset.page);
   const squeeze = (text) => text.replace(/\s+/g, " ").trim().toLowerCase();
   const kinds = new Map([...filters.elements.kind.options].map((option) => [option.value, option]));
-  const words = new Map();
+  const texts = new Map();
   let matching = rows;
   let page = 0;
 
@@ -30,7 +34,7 @@ if (list) {
     else fill("suggested", row[SUGGESTED]);
     if (row[GIVEN] === null && row[SUGGESTED] === null) part("claim").remove();
     else fill("given", row[GIVEN] ?? "no label");
-    fill("why", row[WHY] ?? "");
+    fill("why", row[WHY]);
     fill("sign", kinds.get(row[KIND]).dataset.sign);
     fill("title", kinds.get(row[KIND]).textContent);
     fill("task", row[TASK]);
@@ -62,13 +66,13 @@ if (list) {
   };
 
   const textOf = (row) => {
-    if (!words.has(row)) {
+    if (!texts.has(row)) {
       const item = items[row[ITEM]] ?? {};
       const told = (item.cells ?? []).flat().map(cell).join(" ");
-      const parts = [claim(row), row[WHY] ?? "", kinds.get(row[KIND]).textContent, row[TASK] ?? "", `row ${row[ID]}`];
-      words.set(row, squeeze([...parts, item.text ?? "", told].join(" ")));
+      const parts = [claim(row), row[WHY], kinds.get(row[KIND]).textContent, row[TASK] ?? "", `row ${row[ID]}`];
+      texts.set(row, squeeze([...parts, item.text ?? "", told].join(" ")));
     }
-    return words.get(row);
+    return texts.get(row);
   };
 
   // A whole claim ("9 → 4") is meant exactly, so that it does not find "19 → 4" as well.
