@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.methods.boxes.samples import CLASSES, squares
 
 from labelwise.audit import write_box_audit
-from labelwise.audit.box_corrections import correct_boxes
+from labelwise.audit.box_corrections import audited_boxes, correct_boxes
 from labelwise.audit.boxes import PLACES, box_audit_roles, read_rows
 from labelwise.bench.mock_runs import make_run
 from labelwise.labels import Boxes, BoxTable, read_boxes
@@ -188,6 +188,11 @@ def test_a_source_that_says_something_else_by_now_is_not_taken_for_what_was_audi
         run = RunFolder.start(tmp_path / f"{name}-run", box_audit_roles(tmp_path / f"{name}-run"))
         write_box_audit(run, named, found)
         assert [each["id"] for each in read_json(run / "annotations.json")["images"]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_of_a_table_that_came_from_nowhere_is_told(case):
+    with pytest.raises(ValueError, match=r"run does not say where its pictures are; export its boxes as \.json"):
+        audited_boxes(RunFolder(case[1]))
 
 
 def test_a_run_without_boxes_is_told(tmp_path):

@@ -45,7 +45,7 @@ def test_each_error_is_a_finding_with_what_would_be_right(run):
     assert issues["score"].between(0, 1).all()
     found = spoiled()[1]
     seen = " ".join(f"{value:.0f}" for value in found[1].corners[1])
-    assert seen in issues.loc["misplaced_box", "why"]
+    assert f"{seen} (orange) instead" in issues.loc["misplaced_box", "why"]
 
 
 def test_rows_are_the_given_boxes_and_then_the_missing_ones_each_with_a_picture(run):

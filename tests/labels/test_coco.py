@@ -39,6 +39,16 @@ def test_found_boxes_keep_their_scores(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"images": [{"id": 1}]}, {"images": [{"file_name": "a"}]}, {"categories": [{"id": 3}]}, {"categories": ["cat"]}],
+)
+def test_entries_without_what_they_need_are_told(changes):
+    document = {"images": [], "annotations": [], "categories": []} | changes
+    with pytest.raises(ValueError, match=r"here: each image needs an id and a file_name, each category an id and a"):
+        from_coco(document, "here")
+
+
 @pytest.mark.parametrize(("given", "ours"), [("val", "validation"), ("test", "test"), ("restval", ""), (None, "")])
 def test_a_split_is_taken_in_our_words(given, ours):
     image = {"id": 1, "file_name": "a"} | ({} if given is None else {"split": given})

@@ -35,6 +35,7 @@ def correct_boxes(
     names = {each["id"]: str(each["name"]).strip() for each in categories}
     ids = {name: key for key, name in reversed(names.items())}  # of several classes of one name the first
     counts = dict.fromkeys(("relabelled", "moved", "added", "removed"), 0)
+    first = _free(annotations)
     added: list[dict[str, Any]] = []
     for row, name in sorted(classes.items()):
         if row in removed or (row < len(given) and names[given[row]["category_id"]] == name):
@@ -47,7 +48,7 @@ def correct_boxes(
             counts["relabelled"] += 1
         else:
             picture = images[places[row]["picture"]]["id"]
-            added.append(annotation(_free(annotations) + len(added), picture, ids[name], _span(places[row])))
+            added.append(annotation(first + len(added), picture, ids[name], _span(places[row])))
             counts["added"] += 1
     for row in sorted({*moved} - {*removed}):
         _, _, width, height = given[row]["bbox"] = _span(places[row])

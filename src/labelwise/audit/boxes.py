@@ -60,7 +60,10 @@ def write_box_audit(folder: RunFolder, table: BoxTable, found: Sequence[Boxes], 
     write_labels(folder / runs.LABELS, listed)
     number = {id(doubt): int(first[-1]) + at for at, doubt in enumerate(missing)}
     rows = [number.get(id(doubt), int(first[doubt.picture] + doubt.box)) for doubt in doubts]
-    frame = findings.as_frame(_finding(doubt, row, table) for doubt, row in zip(doubts, rows, strict=True))
+    drawn = {id(doubt) for doubt in (*by_box.values(), *missing)}
+    frame = findings.as_frame(
+        _finding(doubt, row, table, id(doubt) in drawn) for doubt, row in zip(doubts, rows, strict=True)
+    )
     write_document(folder / runs.ANNOTATIONS, _document(table))
     write_json(folder / PLACES, _places(doubts, rows))
     write_items(folder / "items.parquet", listed, worst_in_turn(frame))
@@ -125,15 +128,15 @@ def _places(doubts: Sequence[Doubt], rows: Sequence[int]) -> dict[str, dict[str,
     }
 
 
-def _finding(doubt: Doubt, row: int, table: BoxTable) -> Finding:
+def _finding(doubt: Doubt, row: int, table: BoxTable, drawn: bool) -> Finding:
     given = None if doubt.box < 0 else table.classes[table.boxes[doubt.picture].labels[doubt.box]]
     suggested = None if doubt.suggested is None else table.classes[doubt.suggested]
-    at = "" if doubt.corners is None else " ".join(f"{value:.0f}" for value in doubt.corners)
+    at = "" if doubt.corners is None else " ".join(f"{value:.0f}" for value in doubt.corners) + " (orange)" * drawn
     why = {
-        "label": f"the detector finds {suggested} here, at {at} (orange)",
+        "label": f"the detector finds {suggested} here, at {at}",
         "spurious_box": f"the detector is far less sure of anything here than it is of other boxes of {given}",
-        "misplaced_box": f"the detector finds {given} at {at} (orange) instead",
-        "missing_box": f"the detector finds {suggested} at {at} (orange), where no box is given",
+        "misplaced_box": f"the detector finds {given} at {at} instead",
+        "missing_box": f"the detector finds {suggested} at {at}, where no box is given",
     }[doubt.kind]
     return Finding(
         row,

@@ -89,9 +89,16 @@ def from_coco(document: Any, where: str) -> tuple[list[str], list[Boxes], tuple[
         pictures, annotations, categories = (document[key] for key in ("images", "annotations", "categories"))
     except (KeyError, TypeError) as error:
         raise ValueError(f"{where} is no COCO file with images, annotations and categories ({error})") from None
-    categories = sorted(categories, key=lambda each: each["id"])
-    codes = {each["id"]: at for at, each in enumerate(categories)}
-    names = {each["id"]: str(each["file_name"]) for each in pictures}
+    try:
+        categories = sorted(categories, key=lambda each: each["id"])
+        codes = {each["id"]: at for at, each in enumerate(categories)}
+        classes = tuple(str(each["name"]) for each in categories)
+        names = {each["id"]: str(each["file_name"]) for each in pictures}
+        split = {each["id"]: PARTS.get(str(each.get("split")), "") for each in pictures}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{where}: each image needs an id and a file_name, each category an id and a name ({error})"
+        ) from None
     rows: dict[Any, list[tuple[list[float], int]]] = {key: [] for key in names}
     for at, each in enumerate(annotations):
         place = f"{where}, annotation {each.get('id', at)}"
@@ -100,16 +107,14 @@ def from_coco(document: Any, where: str) -> tuple[list[str], list[Boxes], tuple[
         if each.get("category_id") not in codes:
             raise ValueError(f"{place}: there is no category of id {each.get('category_id')!r}")
         box = each.get("bbox")
-        if not isinstance(box, list) or len(box) != 4:
+        if not isinstance(box, list) or len(box) != 4 or not all(isinstance(each, int | float) for each in box):
             raise ValueError(
                 f"{place}, picture {names[each['image_id']]}: bbox must be [x, y, width, height]; got {box!r}"
             )
         if not each.get("iscrowd"):
             x, y, width, height = box
             rows[each["image_id"]].append(([x, y, x + width, y + height], codes[each["category_id"]]))
-    classes = tuple(str(each["name"]) for each in categories)
-    split = [PARTS.get(str(each.get("split")), "") for each in pictures]
-    return list(names.values()), [Boxes.of(own) for own in rows.values()], classes, split
+    return list(names.values()), [Boxes.of(own) for own in rows.values()], classes, list(split.values())
 
 
 def read_coco(path: Path) -> tuple[list[Boxes], tuple[str, ...], list[str]]:

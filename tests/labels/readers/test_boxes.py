@@ -107,6 +107,7 @@ def test_every_form_says_the_same(tmp_path, write):
         (coco, {"bbox": [20, 0, 0, 10]}, r"boxes\.json, picture a\.png, box 1: its width and height must be above 0"),
         (coco, {"bbox": [20, 0, 30, 10]}, r"picture a\.png, box 1: it must lie within the picture of 40 x 20 pixels"),
         (coco, {"bbox": [20, 0, 30]}, r"annotation 2, picture a\.png: bbox must be .* got \[20, 0, 30\]"),
+        (coco, {"bbox": [20, 0, "30", 9]}, r"annotation 2, picture a\.png: bbox must be .* got \[20, 0, '30', 9\]"),
         (coco, {"category_id": 3}, r"annotation 2: there is no category of id 3"),
         (coco, {"image_id": 1}, r"annotation 2: there is no image of id 1"),
         (voc, {"last": "20"}, r"picture a\.png, box 1: its width and height must be above 0"),
