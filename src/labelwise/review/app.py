@@ -39,7 +39,7 @@ def create_app(
     app = FastAPI(title="labelwise review", version=labelwise.__version__, docs_url=None, redoc_url=None)
     pages.templates()
     app.state.review = Review(
-        title=Path(str(folder.config["source"])).name,
+        title=Path(str(folder.config.get("data", folder.config)["source"])).name,  # of boxes that of their pictures
         database=database,
         contents=Contents(folder / CONTENT),
         predictions=Predictions(folder.path, {name: task.classes for name, task in database.tasks.items()}),
