@@ -10,12 +10,12 @@ from tests.review.served import Client, serve
 from labelwise.audit import write_box_audit
 from labelwise.audit.boxes import box_audit_roles
 from labelwise.bench.mock_runs import make_run
-from labelwise.labels import Boxes
+from labelwise.labels import Boxes, read_boxes
 from labelwise.labels.coco import from_coco
 from labelwise.review.app import create_app
 from labelwise.review.content import Contents
 from labelwise.review.database import open_database
-from labelwise.review.exporting import export
+from labelwise.review.exporting import corrected_boxes, export
 from labelwise.review.filling import fill
 from labelwise.review.importing import import_verdicts
 from labelwise.review.preparing import prepare, write_contents
@@ -26,7 +26,7 @@ from labelwise.runs import RunFolder, read_json
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """An audit of squares with a wrong class, a box around nothing, one badly placed and a missing one."""
+    """An audit of squares in an .npz, with a wrong class, a box around nothing, one badly placed and a missing one."""
     monkeypatch.setenv("LABELWISE_CACHE", str(tmp_path / "cache"))
     table = squares(6)
     found = [one._replace(scores=np.full(len(one.labels), 0.9, np.float32)) for one in table.boxes]
@@ -35,8 +35,20 @@ def run(tmp_path, monkeypatch):
     given[1] = Boxes(given[1].corners - np.array([[0, 0, 0, 0], [6, 0, 6, 0]], np.float32), given[1].labels)
     given[2] = Boxes(given[2].corners[:1], given[2].labels[:1])
     given[5] = Boxes(np.array([[1, 1, 9, 9]], np.float32), np.array([0]))
-    table = type(table)(table.names, table.images, given, table.classes, table.split, "squares.json")
-    folder = RunFolder.start(tmp_path / "run", box_audit_roles(tmp_path / "run"))
+    source = tmp_path / "squares.npz"
+    np.savez(
+        source,
+        jpeg=np.frombuffer(b"".join(table.images), np.uint8),
+        jpeg_offsets=np.cumsum([0, *map(len, table.images)]),
+        boxes=np.concatenate([own.corners for own in given]),
+        box_label=np.concatenate([own.labels for own in given]),
+        box_offsets=np.cumsum([0, *(len(own.labels) for own in given)]),
+        class_names=np.array(table.classes),
+        names=np.array(table.names),
+    )
+    table = read_boxes(source)
+    data = {"data": {"source": str(source), "fingerprint": table.fingerprint()}}
+    folder = RunFolder.start(tmp_path / "run", data | box_audit_roles(tmp_path / "run"))
     write_box_audit(folder, table, found)
     return folder.path
 
@@ -85,13 +97,15 @@ def questions(database):
 def boxes_of(run, file):
     """How many boxes changed how in an export to this file, and the boxes of each picture, as lists."""
     changed = export(run, file)["boxes"]
-    return changed, [
-        list(zip(*map(np.ndarray.tolist, own[:2]), strict=True)) for own in from_coco(read_json(file), "")[1]
-    ]
+    return changed, [listed(own) for own in from_coco(read_json(file), "")[1]]
+
+
+def listed(boxes):
+    return list(zip(boxes.corners.tolist(), boxes.labels.tolist(), strict=True))
 
 
 def test_the_boxes_are_mended_as_people_say(run, tmp_path):
-    right = [list(zip(*map(np.ndarray.tolist, own[:2]), strict=True)) for own in squares(6).boxes]
+    right = [listed(own) for own in squares(6).boxes]
     with open_database(run) as database:
         fill(database, sample=2)
         changed, given = boxes_of(run, tmp_path / "given.json")
@@ -101,6 +115,9 @@ def test_the_boxes_are_mended_as_people_say(run, tmp_path):
     changed, mended = boxes_of(run, tmp_path / "mended.json")
     assert changed == {"relabelled": 1, "moved": 1, "added": 1, "removed": 1}
     assert mended == right
+    table, plain = corrected_boxes(run), squares(6)
+    assert (table.names, table.images, table.classes) == (plain.names, plain.images, plain.classes)
+    assert [listed(own) for own in table.boxes] == right
 
 
 @pytest.mark.parametrize("kind", RIGHT)
