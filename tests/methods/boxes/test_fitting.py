@@ -156,11 +156,15 @@ def test_weights_that_cannot_be_had_are_told_with_the_remedy(tmp_path, monkeypat
     assert not (tmp_path / "run").exists()
 
 
-def test_a_detector_of_torchvision_without_that_package_is_told_with_the_remedy(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    for name in ("fcos", "ssd300-untrained"):
-        with pytest.raises(ImportError, match=r"detector .* needs an extra: pip install 'labelwise\[torchvision\]'"):
-            fit_boxes(squares(8), detector=name, out=tmp_path / "run", options={"side": 64})
+@pytest.mark.parametrize("name", ["fcos", "ssd300-untrained"])
+@pytest.mark.parametrize("error", ["ImportError('none')", "RuntimeError('operator torchvision::nms does not exist')"])
+def test_a_detector_of_torchvision_without_that_package_is_told_with_the_remedy(tmp_path, monkeypatch, name, error):
+    (tmp_path / "torchvision.py").write_text(f"raise {error}")
+    monkeypatch.syspath_prepend(tmp_path)
+    for module in [each for each in sys.modules if each.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(ImportError, match=r"detector .* needs an extra: pip install 'labelwise\[torchvision\]'"):
+        fit_boxes(squares(8), detector=name, out=tmp_path / "run", options={"side": 64})
     assert not (tmp_path / "run").exists()
 
 

@@ -170,8 +170,8 @@ def _models(name: str) -> Any:
         from torchvision import models
     except (ImportError, RuntimeError) as error:  # RuntimeError: it was built for another torch
         raise ImportError(
-            f"detector {name!r} needs an extra: pip install 'labelwise[torchvision]', in the release made for torch "
-            f"{torch.__version__} ({error})"
+            f"detector {name!r} needs an extra: pip install 'labelwise[torchvision]', from where torch "
+            f"{torch.__version__} came from ({error})"
         ) from None
     return models
 
