@@ -186,3 +186,13 @@ def test_what_people_say_is_checked_before_anything_is_read(labelwise, tmp_path)
 )
 def test_options_that_would_do_nothing_are_refused(labelwise, words):
     assert "leave --model" in labelwise("audit", "iris", *words, code=2).stderr
+
+
+def test_a_torchvision_that_was_made_for_another_torch_is_told_with_the_remedy(labelwise, monkeypatch):
+    def fail(source):
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr("labelwise.labels.read_boxes", fail)
+    told = labelwise("fit", "cells.json", "--task", "boxes", code=1).stderr
+    assert told.startswith("error: torchvision is not the one made for this torch (operator torchvision::nms does not")
+    assert told.rstrip().endswith("install both anew from one place")

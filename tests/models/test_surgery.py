@@ -86,3 +86,15 @@ def test_of_several_outputs_the_first_tensor_is_noted():
     with feature_tap(model, "0") as tap:
         model(torch.zeros(2))
     assert tap.features.tolist() == [1, 1]
+
+
+def test_a_module_that_notes_something_of_each_channel_is_told_of_new_ones():
+    class Scaled(nn.Conv2d):
+        scales = (2.0, 2.0, 2.0)
+
+        def more_channels(self, n):
+            self.scales = (*self.scales, *[1.0] * n)
+
+    model = nn.Sequential(Scaled(3, 4, 1))
+    assert with_extra_input_channels(model, 2)[0].scales == (2, 2, 2, 1, 1)
+    assert model[0].scales == (2, 2, 2)

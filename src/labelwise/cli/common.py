@@ -79,6 +79,13 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             _complain("stopped; the same command goes on where it was")
         except (ValueError, OSError, ImportError) as error:
             _complain(f"error: {error}")
+        except RuntimeError as error:
+            if "torchvision::" not in str(error):
+                raise
+            # Training cannot even begin then, since Lightning looks whether there is a torchvision.
+            _complain(
+                f"error: torchvision is not the one made for this torch ({error}); install both anew from one place"
+            )
         raise typer.Exit(1)
 
     return run

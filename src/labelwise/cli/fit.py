@@ -20,7 +20,11 @@ def fit(
     task: Annotated[str, typer.Option("--task", help=boxes.TASK_HELP)] = "labels",
     detector: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Of boxes: compact, rt-detr-v2, d-fine, yolos, or a folder of transformers."),
+        typer.Option(
+            metavar="NAME",
+            help="Of boxes: compact, rt-detr-v2, d-fine, yolos, a folder of transformers; faster-rcnn, fcos, "
+            "retinanet, ssd300 or ssdlite320 of torchvision, with -untrained after it for random weights.",
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="An option of the method; repeatable.")

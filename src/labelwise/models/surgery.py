@@ -59,7 +59,7 @@ def with_extra_input_channels(
     The first layer is the first convolution or linear layer in the order of `model.modules()`, or the one at `path`.
     It is trainable in the copy, even where it was frozen, as it is in some detectors: else nothing would be learned
     from the new channels. Where a module, or its configuration, notes the number of channels as `num_channels`, that is
-    raised too.
+    raised too; a module with a method `more_channels` has it called with `n`.
 
     Args:
         model: any module; it is left as it is.
@@ -97,6 +97,8 @@ def with_extra_input_channels(
     for one in noted.values():
         if getattr(one, "num_channels", None) == before:
             cast(Any, one).num_channels = before + n
+        if hasattr(one, "more_channels"):
+            one.more_channels(n)
     return wider
 
 

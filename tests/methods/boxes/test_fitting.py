@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -137,6 +138,7 @@ def test_a_detector_of_transformers_comes_from_a_folder_and_is_rebuilt_without_i
         ({"options": {"feature": "mean"}}, "feature must be one of pooled, map; got 'mean'"),
         ({"options": {"side": 100}}, "side must be a multiple of 32 pixels; got 100"),
         ({"detector": "compakt"}, "there is no detector 'compakt'; did you mean 'compact'"),
+        ({"detector": "fcos-untraind"}, "there is no detector 'fcos-untraind'; did you mean 'fcos-untrained'"),
         ({"resume": True}, "nothing to go on with"),
     ],
 )
@@ -151,6 +153,18 @@ def test_weights_that_cannot_be_had_are_told_with_the_remedy(tmp_path, monkeypat
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
     with pytest.raises(ValueError, match=r"weights of detector 'rt-detr-v2' could not be loaded .*hf download"):
         fit_boxes(squares(), detector="rt-detr-v2", out=tmp_path / "run", options={"side": 64})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["fcos", "ssd300-untrained"])
+@pytest.mark.parametrize("error", ["ImportError('none')", "RuntimeError('operator torchvision::nms does not exist')"])
+def test_a_detector_of_torchvision_without_that_package_is_told_with_the_remedy(tmp_path, monkeypatch, name, error):
+    (tmp_path / "torchvision.py").write_text(f"raise {error}")
+    monkeypatch.syspath_prepend(tmp_path)
+    for module in [each for each in sys.modules if each.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(ImportError, match=r"detector .* needs an extra: pip install 'labelwise\[torchvision\]'"):
+        fit_boxes(squares(8), detector=name, out=tmp_path / "run", options={"side": 64})
     assert not (tmp_path / "run").exists()
 
 

@@ -28,7 +28,7 @@ from labelwise.methods.privileged.detection import (
 )
 from labelwise.methods.training import seeded
 from labelwise.metrics import coco_map
-from labelwise.models.detectors import COMPACT, Detector, TransformersDetector, check_detector, named_detector
+from labelwise.models.detectors import COMPACT, Detector, check_detector, named_detector
 from labelwise.runs import FOUND, GIVEN, HISTORY, MODEL, PICTURES, RunFolder, short_hash, write_json, writing
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75)
@@ -107,7 +107,7 @@ def fit_boxes(
         epochs=len(history),
         pictures={part: int((parts == part).sum()) for part in ("train", "validation", "test")},
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        settings=model.settings() if isinstance(model, TransformersDetector) else None,
+        settings=model.settings(),
     )
     with writing(run / MODEL) as temporary:  # last: where it is, the folder is finished
         # Copies, because safetensors refuses tensors that share memory, as tied weights do.

@@ -8,7 +8,7 @@ from labelwise.labels.nearest import nearest
 from labelwise.methods.method import check_range
 from labelwise.methods.privileged.detection import DetectorPlan
 from labelwise.methods.registry import complete, describe
-from labelwise.models.detectors import COMPACT
+from labelwise.models.detectors import COMPACT, usual_learning_rate, usual_side
 
 METHODS = ("detection", "lupi")
 """A detector by its own loss alone, and the student of one that sees the boxes."""
@@ -23,11 +23,11 @@ class Training:
     Args:
         epochs: most passes over the training pictures, >= 1.
         batch_size: pictures a step, >= 1.
-        learning_rate: step size of AdamW at the start, > 0; 0 chooses 0.002 for the compact detector and 0.0001 for
-            pretrained ones.
+        learning_rate: step size of AdamW at the start, > 0; 0 chooses 0.002 for the compact detector, 0.001 for
+            untrained ones of torchvision and 0.0001 for pretrained ones.
         patience: passes without a lower loss on the validation pictures before training stops; 0 never stops early.
         side: pixels of the longer side that pictures are resized to, a multiple of 32; 0 chooses 320 for the compact
-            detector and 640 for pretrained ones.
+            detector and the SSDs of torchvision, and 640 for others.
     """
 
     epochs: int = 24
@@ -45,12 +45,12 @@ class Training:
 
     def plan(self, detector: str) -> DetectorPlan:
         """The plan for a detector of this name."""
-        rate = self.learning_rate or (2e-3 if detector == COMPACT else 1e-4)
+        rate = self.learning_rate or usual_learning_rate(detector)
         return DetectorPlan(self.epochs, self.batch_size, rate, self.patience)
 
     def pixels(self, detector: str) -> int:
         """Pixels of the longer side for a detector of this name."""
-        return self.side or (320 if detector == COMPACT else 640)
+        return self.side or usual_side(detector)
 
 
 @dataclass(frozen=True)

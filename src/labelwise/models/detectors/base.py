@@ -1,6 +1,7 @@
 """What every detector is."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -20,6 +21,10 @@ class Detector(nn.Module):
     def feature_map(self, tapped: Tensor) -> Tensor:
         """What a student compares with its teacher, `[batch, d, ...]`, out of what the module at `tap` gave."""
         return tapped
+
+    def settings(self) -> dict[str, Any] | None:
+        """What `rebuilt_detector` needs to make it anew, as plain JSON; None of the compact one."""
+        return None
 
     def loss(self, images: Tensor, targets: Sequence[Boxes]) -> Tensor:
         """What is minimised, a scalar, given the boxes of each picture."""
