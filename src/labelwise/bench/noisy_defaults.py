@@ -65,8 +65,8 @@ def _table(accuracy: dict[str, dict[str, list[float]]], clean: dict[str, list[fl
         rows.append([way, float(np.mean(ours)), *gains, float(np.mean(selected)) if selected else None])
     return {
         "title": "noisy-defaults: accuracy on clean labels with default options; points above cross-entropy with its "
-        "last weights, and with those of its best epoch by noisy labels, ± half of the 95 % interval, with unadjusted p "
-        "of paired t-tests; share of right labels among those that the last epoch learned from; 5 seeds",
+        "last weights, and with those of its best epoch by noisy labels, ± half of the 95 % interval, with p of paired "
+        "t-tests; share of right labels among those that the last epoch learned from; 5 seeds",
         "columns": ["method", "accuracy", "over last weights", "over early stopping", "right among selected"],
         "rows": rows,
     }
