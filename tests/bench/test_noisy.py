@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from labelwise.bench import harness, noisy_data
-from labelwise.bench.noisy import EARLY, REFERENCE, _fit, build, run
+from labelwise.bench.noisy import EARLY, REFERENCE, build, fit_scores, run
 from labelwise.bench.noisy_data import Problem, Setting, settings
 from labelwise.bench.tuning import SPACES, space, tune
 from labelwise.methods import Plan, get, info, names
@@ -98,8 +98,8 @@ def test_the_defaults_are_tried_first_and_the_best_is_taken():
 @pytest.mark.data
 def test_of_mnist_with_much_noise_co_teaching_selects_clean_labels_and_gains_five_points(data):
     setting = next(each for each in settings(False) if each.name == "MNIST, symmetric")
-    usual = [_fit(setting, REFERENCE, {}, seed) for seed in range(4)]
-    robust = [_fit(setting, "co-teaching", {"forget": 0.4, "warm_up": 0.3}, seed) for seed in range(4)]
+    usual = [fit_scores(setting, REFERENCE, {}, seed) for seed in range(4)]
+    robust = [fit_scores(setting, "co-teaching", {"forget": 0.4, "warm_up": 0.3}, seed) for seed in range(4)]
     gain = harness.paired(*([each["accuracy"] for each in fits] for fits in (robust, usual)))
     assert gain["difference"] > 0.05
     assert gain["p"] < 0.01

@@ -33,6 +33,7 @@ def test_data_that_are_not_at_hand_are_named(tmp_path, monkeypatch):
         "mixing-modalities": "spoken-digits",
         "multi-mnist": "mnist",
         "noisy": "mnist",
+        "noisy-defaults": "mnist",
         "ostracods-protocol": "frog-calls",
         "training-speed": "mnist",
         "two-tasks": "spoken-digits",

@@ -57,8 +57,9 @@ def _margins(rows: Rows, values: np.ndarray, given: np.ndarray) -> np.ndarray:
 def recorded_margins(folder: str | os.PathLike[str], task: str | None = None) -> np.ndarray:
     """The area under the margin of each row, float64 [rows of the table], as `labelwise fit` noted it in `folder`.
 
-    As of `area_under_margin`, from margins in half precision; nan for rows that were not trained on or have no label.
-    Without `task` the only one is taken. Raises `ValueError` if the folder notes no margins of such a task.
+    As of `area_under_margin`, from margins in half precision, over the epochs that noted one: methods that mix examples
+    may leave rows out. It is nan for rows that were not trained on or have no label. Without `task` the only one is
+    taken. Raises `ValueError` if the folder notes no margins of such a task.
     """
     run = RunFolder(folder)
     names = [one["name"] for one in run.config.get("tasks", [])]
@@ -75,7 +76,8 @@ def recorded_margins(folder: str | os.PathLike[str], task: str | None = None) ->
     lists = table[column].combine_chunks()
     margins = np.asarray(lists.flatten().fill_null(np.nan), np.float64).reshape(len(table), -1)
     areas = np.full(run.config["data"]["rows"], np.nan)
-    areas[table[0].to_numpy()] = margins.mean(axis=1)
+    with np.errstate(invalid="ignore"):  # a row of no epoch at all is nan
+        areas[table[0].to_numpy()] = np.nansum(margins, axis=1) / (~np.isnan(margins)).sum(axis=1)
     return areas
 
 

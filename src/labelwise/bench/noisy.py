@@ -93,7 +93,7 @@ def run(
                 options[setting.name][name] = best
                 found[setting.name][name] = []
                 for seed in seeds:
-                    fit = partial(_fit, setting, name, {**usual, **best}, seed)
+                    fit = partial(fit_scores, setting, name, {**usual, **best}, seed)
                     found[setting.name][name].append(kept(file(setting.name, name, seed), fit))
                     advance()
     return _result(found, options, facts, looks, seeds, trials, about)
@@ -137,7 +137,7 @@ def _tune(setting: Setting, method: str, fixed: Mapping[str, Any], trials: int, 
     return tune(score, _known(method), trials, seed)
 
 
-def _fit(setting: Setting, method: str, options: Mapping[str, Any], seed: int) -> dict[str, Any]:
+def fit_scores(setting: Setting, method: str, options: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Scores on the clean labels of the test rows, seconds of one core, and how clean is what was selected."""
     problem = setting.draw(seed)
     begun = time.process_time()

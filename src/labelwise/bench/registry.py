@@ -119,6 +119,11 @@ _BENCHES = {
         "noisy",
         "sixteen methods for wrong labels, planted and human: accuracy, ranks, calibration, time",
     ),
+    "noisy-defaults": (
+        "noisy_defaults",
+        "noisy_defaults",
+        "the same methods with their defaults, as published comparisons are made: MNIST with 40 % of labels wrong",
+    ),
     "ostracods-protocol": (
         "ostracods_protocol",
         "ostracods_protocol",

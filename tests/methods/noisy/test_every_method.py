@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from tests.methods.noisy.samples import batch, make, run
 
 from labelwise import methods
@@ -94,3 +95,14 @@ def test_validation_rows_are_not_needed(name):
     method, history, *_ = run(name, epochs=3, validation=False, **options(name))
     assert len(history) == 3
     assert not method.training
+
+
+@pytest.mark.parametrize("name", ["mixup", "mixup-cutmix", "decoupled-mixup"])
+def test_mixing_notes_each_label_where_it_has_the_larger_share_and_wrong_ones_have_low_margins(name):
+    method, _, _, targets, truth = run(name, epochs=20, balance="none")
+    margins = method.examples.values()["a"]["margin"].float()[:, :140]
+    given = targets["a"][:140].numpy()
+    known = given >= 0
+    assert not margins[:, known].isnan().any()
+    wrong = given[known] != truth[:140][known]
+    assert roc_auc_score(wrong, -margins.mean(0).numpy()[known]) > 0.9

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-import torch
 from torch import Tensor, nn
 
 from labelwise.labels import Task
 from labelwise.methods.mixed.base import MixedMethod
-from labelwise.methods.noisy.base import Shared, TaskBatch
-from labelwise.mixing import Mixed
+from labelwise.methods.noisy.base import Shared
 from labelwise.models import Attended, Attending, vit_for
 
 
@@ -37,7 +35,3 @@ class AttentiveMethod(MixedMethod):
         """What the backbone makes of pictures."""
         assert isinstance(self.backbone, Attending)
         return self.backbone.attend(inputs)
-
-    def mixtures_loss(self, parts: Sequence[TaskBatch], mixed: Mixed) -> Tensor:
-        """Sum over tasks of `mixture_loss`."""
-        return torch.stack([self.mixture_loss(part, mixed) for part in parts]).sum()

@@ -1,5 +1,7 @@
 """What methods share that learn from mixtures in place of examples."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,8 @@ MIXERS = ("mixup", "cutmix")
 class MixedMethod(NoisyMethod):
     """Trains on the mixtures that `mixer` makes of each batch; a method says how in `mixture_loss`.
 
-    Losses and margins of single examples are not noted, as none is seen alone.
+    As no example is seen alone, noted of it are loss and margin of its label in the mixture of which it is the larger
+    part.
     """
 
     bench = "mixing-classes"
@@ -24,7 +27,12 @@ class MixedMethod(NoisyMethod):
     def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
         """Sum over tasks of `mixture_loss`."""
         mixed = self.mixer(batch.inputs)
-        parts = self.parts(batch, mixed.through(self))
+        return self.mixtures_loss(self.parts(batch, mixed.through(self)), mixed)
+
+    def mixtures_loss(self, parts: Sequence[TaskBatch], mixed: Mixed) -> Tensor:
+        """Sum over tasks of `mixture_loss`; what labels cost and their margins are noted."""
+        for part in parts:
+            self.note_mixed(part, mixed)
         return torch.stack([self.mixture_loss(part, mixed) for part in parts]).sum()
 
     def mixture_loss(self, part: TaskBatch, mixed: Mixed) -> Tensor:

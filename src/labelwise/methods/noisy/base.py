@@ -129,6 +129,12 @@ class NoisyMethod(Method):
         if len(pending) * part.logits.numel() > _PENDING:
             self._note_pending()
 
+    def note_mixed(self, part: TaskBatch, mixed: Mixed) -> None:
+        """Note of each mixture the loss and the margin of the label that has the larger share."""
+        partner = mixed.partner
+        larger = torch.where(mixed.label_weight >= 0.5, torch.arange(len(partner), device=partner.device), partner)
+        self.note(part._replace(index=part.index[larger], labels=part.labels[larger]))
+
     def note_selected(self, part: TaskBatch, selected: Tensor) -> None:
         """Note which labels, bool [batch], or with what share in [0, 1] they are learned from."""
         values = selected.float().masked_fill(part.labels < 0, torch.nan)

@@ -15,7 +15,8 @@ from labelwise.mixing import CutMix, Mixer, Mixup
 class MixupCutMix(NoisyMethod):
     """Mixes each batch by mixup or, if it holds pictures, as often by CutMix.
 
-    Losses and margins of single examples are not noted, as none is seen alone.
+    As no example is seen alone, noted of it are loss and margin of its label in the mixture of which it is the larger
+    part.
 
     Args:
         mixup_alpha: of the Beta distribution of mixup's shares, >= 0; 0 leaves examples alone.
@@ -45,4 +46,6 @@ class MixupCutMix(NoisyMethod):
         mixer: Mixer = self.cutmix if pictures and torch.rand(()) < 0.5 else self.mixup
         mixed = mixer(batch.inputs)
         parts = self.parts(batch, self(mixed.inputs))
+        for part in parts:
+            self.note_mixed(part, mixed)
         return torch.stack([self.mixed_loss(part, mixed) for part in parts]).sum()
