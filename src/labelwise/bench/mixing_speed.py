@@ -2,9 +2,10 @@
 
 All mix the same batches, with one share and one box a batch or with one each example, in one process and in turns;
 CPU time of one thread, medians over the turns; a turn calls each way for a fiftieth of a second at least, since a
-single call with a small batch says little. The formulas of timm are written here as timm has them, on the reversed
-batch: mixup once in place on the caller's batch, CutMix by a slice with one box a batch, or a loop over examples.
-kornia is measured where it is installed.
+single call with a small batch says little. What no way that pairs at random can do without is timed by itself: drawing
+partners and a share, gathering the partners, and adding these in place. The formulas of timm are written here as timm
+has them, on the reversed batch: mixup once in place on the caller's batch, CutMix by a slice with one box a batch, or a
+loop over examples. kornia is measured where it is installed.
 """
 
 import math
@@ -67,8 +68,11 @@ def run(shapes: tuple[tuple[int, ...], ...], turns: int, seed: int = 0, quiet: b
 
 def _ways(inputs: Tensor) -> dict[str, Callable[[], Any]]:
     """Ways to mix a batch; of bytes only those that add nothing."""
+    partner = torch.randperm(len(inputs))
     ways: dict[str, Callable[[], Any]] = {
         COPY: inputs.clone,
+        "drawing alone": lambda: Mixup(1.0).draw(inputs, None, None),
+        "gathering alone": lambda: inputs.index_select(0, partner),
         "CutMix, ours": partial(CutMix(1.0), inputs),
         "CutMix, timm": lambda: _timm_cutmix(inputs),
         "CutMix a box each, ours": partial(CutMix(1.0, mode="example"), inputs),
@@ -80,6 +84,7 @@ def _ways(inputs: Tensor) -> dict[str, Callable[[], Any]]:
     scratch = inputs.clone()
     ways |= {
         LERP: lambda: torch.lerp(other, inputs, weights),
+        f"gathering and {LERP}": lambda: inputs.index_select(0, partner).lerp_(inputs, weights),
         "mixup, ours": partial(Mixup(1.0), inputs),
         "mixup, timm (in place)": lambda: _timm_mixup(scratch),
         "mixup a share each, ours": partial(Mixup(1.0, mode="example"), inputs),
