@@ -89,7 +89,7 @@ def cut_boxes(height: int, width: int, weight: Tensor, row: Tensor, column: Tens
     ratio = (1 - weight.double()).sqrt()
     sides = []
     for middle, length in ((row, height), (column, width)):
-        half = (length / 2 * ratio).long()  # exactly the whole half of the whole side
+        half = (length / 2 * ratio).long()  # half of a whole side, rounded down, is half of the side, rounded down
         sides += [(middle - half).clamp(min=0), (middle + half).clamp(max=length)]
     return torch.stack(sides, -1)
 

@@ -161,7 +161,7 @@ class FMix(Drawing):
         upwards = (_uniform(masks, generator) < 0.5).to(inputs.device)
         field = fourier_field(noise, height, width, self.decay)
         mask = largest_share(field, share[:masks], upwards, self.soft)[:, None]
-        weight = mask.to(share.dtype).mean((1, 2, 3)).repeat(len(inputs) // max(1, masks))
+        weight = mask.to(share.dtype).mean((1, 2, 3)).expand_as(share).contiguous()
         mixed = mix_partners(inputs, partner, mask)
         return Mixed(mixed, partner, weight, weight, mask.expand(len(inputs), -1, -1, -1))
 
