@@ -36,13 +36,21 @@ def test_a_short_run_is_complete_and_goes_on(tmp_path):
         run("stripes", "Stripes.", {"dots": stripes}, WAYS, range(2), plan, tmp_path, quiet=True)
 
 
-def test_test_rows_are_the_same_for_every_seed_and_apart_from_the_others():
-    pictures, labels, learned, tested = mixing_classes.digits(200, 0)
+@pytest.mark.parametrize(
+    ("draw", "shape"),
+    [(mixing_classes.digits, (1797, 1, 8, 8)), (partial(mixing_classes.cifar10, side=4), (7000, 3, 4, 4))],
+)
+def test_test_rows_are_the_same_for_every_seed_and_apart_from_the_others(draw, shape):
+    pictures, labels, learned, tested = draw(200, seed=0)
     assert len(learned) == 200
-    assert len(pictures) == len(labels) == 1797
+    assert pictures.shape == shape
+    assert len(labels) == len(pictures)
     assert not set(learned) & set(tested)
-    assert np.array_equal(mixing_classes.digits(200, 1)[3], tested)
-    assert not np.array_equal(mixing_classes.digits(200, 1)[2], learned)
+    assert np.array_equal(draw(200, seed=1)[3], tested)
+    assert not np.array_equal(draw(200, seed=1)[2], learned)
+    for rows in (learned, tested):  # no class is missing, none is half of the rows or more
+        shares = np.bincount(labels[rows], minlength=10) / len(rows)
+        assert 0.04 < shares.min() <= shares.max() < 0.2
 
 
 def test_the_learning_rate_is_chosen_by_rows_that_are_learned_from(tmp_path):

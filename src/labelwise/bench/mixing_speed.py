@@ -1,17 +1,21 @@
 """How long mixing takes, beside `torch.lerp`, a copy, the formulas in which others write it, and kornia.
 
 All mix the same batches, with one share and one box a batch or with one each example, in one process and in turns;
-CPU time of one thread, medians over the turns. The formulas of timm are written here as timm has them, on the reversed
-batch: mixup once in place on the caller's batch, CutMix by a slice with one box a batch, or a loop over examples.
-kornia is measured where it is installed.
+CPU time of one thread, medians over the turns; a turn calls each way for a fiftieth of a second at least, since a
+single call with a small batch says little. What no way that pairs at random can do without is timed by itself: drawing
+partners and a share, gathering the partners, and adding these in place. The formulas of timm are written here as timm
+has them, on the reversed batch: mixup once in place on the caller's batch, CutMix by a slice with one box a batch, or a
+loop over examples. kornia is measured where it is installed.
 """
 
+import math
 import os
 import time
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from statistics import median
+from timeit import timeit
 from typing import Any
 
 import torch
@@ -24,6 +28,7 @@ from labelwise.mixing import CutMix, Mixup
 from labelwise.progress import progress
 
 LERP, COPY = "torch.lerp", "copy"
+_TURN = 0.02  # seconds that each way is called in a turn, at least
 SHAPES = ((256, 3, 224, 224), (512, 1, 28, 28))
 
 
@@ -38,7 +43,7 @@ def mixing_speed(
 
 
 def run(shapes: tuple[tuple[int, ...], ...], turns: int, seed: int = 0, quiet: bool = False) -> dict[str, Any]:
-    """Time every way to mix batches of these shapes, in so many turns, after one to warm up."""
+    """Time every way to mix batches of these shapes, in so many turns, after a call to warm up."""
     figures: dict[str, dict[str, list[float]]] = {}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -63,8 +68,11 @@ def run(shapes: tuple[tuple[int, ...], ...], turns: int, seed: int = 0, quiet: b
 
 def _ways(inputs: Tensor) -> dict[str, Callable[[], Any]]:
     """Ways to mix a batch; of bytes only those that add nothing."""
+    partner = torch.randperm(len(inputs))
     ways: dict[str, Callable[[], Any]] = {
         COPY: inputs.clone,
+        "drawing alone": lambda: Mixup(1.0).draw(inputs, None, None),
+        "gathering alone": lambda: inputs.index_select(0, partner),
         "CutMix, ours": partial(CutMix(1.0), inputs),
         "CutMix, timm": lambda: _timm_cutmix(inputs),
         "CutMix a box each, ours": partial(CutMix(1.0, mode="example"), inputs),
@@ -76,6 +84,7 @@ def _ways(inputs: Tensor) -> dict[str, Callable[[], Any]]:
     scratch = inputs.clone()
     ways |= {
         LERP: lambda: torch.lerp(other, inputs, weights),
+        f"gathering and {LERP}": lambda: inputs.index_select(0, partner).lerp_(inputs, weights),
         "mixup, ours": partial(Mixup(1.0), inputs),
         "mixup, timm (in place)": lambda: _timm_mixup(scratch),
         "mixup a share each, ours": partial(Mixup(1.0, mode="example"), inputs),
@@ -118,14 +127,16 @@ def _boxes(inputs: Tensor, n: int) -> list[list[int]]:
 
 
 def _time(ways: dict[str, Callable[[], Any]], turns: int, advance: Callable[[], None]) -> dict[str, list[float]]:
-    """Milliseconds of processor time of each way, by turn."""
+    """Milliseconds of processor time of a call of each way, by turn."""
+    calls: dict[str, int] = {}
     taken: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(turns + 1):
+    for name, way in ways.items():
+        way()  # warms up
+        calls[name] = math.ceil(_TURN / timeit(way, timer=time.process_time, number=1))
+    advance()
+    for _ in range(turns):
         for name, way in ways.items():
-            start = time.process_time()
-            way()
-            if turn:  # the first warms up
-                taken[name].append(1000 * (time.process_time() - start))
+            taken[name].append(1000 * timeit(way, timer=time.process_time, number=calls[name]) / calls[name])
         advance()
     return taken
 

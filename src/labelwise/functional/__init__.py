@@ -4,6 +4,7 @@ from labelwise.functional._boxes import boxes_to_mask, generalized_iou
 from labelwise.functional._calibration import temperature
 from labelwise.functional._classification import label_margins, masked_cross_entropy
 from labelwise.functional._contrastive import (
+    enclosing_pairs,
     m3_mixup_contrastive_loss,
     metrix_contrastive,
     metrix_multi_similarity,
@@ -83,6 +84,7 @@ __all__ = [
     "decoupled_mixup_loss",
     "decoupled_mixup_targets",
     "difference",
+    "enclosing_pairs",
     "extreme_window",
     "five_crops",
     "forget_rate",

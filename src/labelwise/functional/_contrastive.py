@@ -183,7 +183,9 @@ def supremix_loss(
     if window is None:
         denominator = torch.logsumexp(torch.cat(logits, 1), 1)
     else:
-        anchor, between = _between(labels, constant, window)
+        anchor, lower, higher, share = enclosing_pairs(labels, window)
+        share = share.to(constant.dtype)
+        between = share * constant[anchor, lower] + (1 - share) * constant[anchor, higher]
         highest = highest.scatter_reduce(0, anchor, between.detach(), "amax")
         finite = highest.clamp(min=torch.finfo(highest.dtype).min)
         total = torch.exp(torch.cat(logits, 1) - finite[:, None]).sum(1)
@@ -196,14 +198,23 @@ def supremix_loss(
     return torch.where(count > 0, losses, 0)
 
 
-def _between(labels: Tensor, constant: Tensor, window: float) -> tuple[Tensor, Tensor]:
-    """Anchors, int64 `[m]`, and their similarity `[m]` to each mixture of a lower and a higher example."""
+def enclosing_pairs(labels: Tensor, window: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """For each example every lower and higher one, both near, whose mixture has its label.
+
+    Args:
+        labels: `[n]`, finite.
+        window: differences of labels below which examples are near, in units of labels.
+
+    Returns:
+        The rows of anchor, lower and higher example, int64 `[m]` each, and the share of the lower one, `[m]`. Time
+        grows with n^3.
+
+    Source: Wu et al., "Mixup Your Own Pairs" (2023).
+    """
     rise = labels[None, :] - labels[:, None]  # from anchor i to k
     above, below = (rise > 0) & (rise < window), (rise < 0) & (rise > -window)
     anchor, lower, higher = (below[:, :, None] & above[:, None, :]).nonzero(as_tuple=True)
-    share = rise[anchor, higher] / (rise[anchor, higher] - rise[anchor, lower])
-    share = share.to(constant.dtype)
-    return anchor, share * constant[anchor, lower] + (1 - share) * constant[anchor, higher]
+    return anchor, lower, higher, rise[anchor, higher] / (rise[anchor, higher] - rise[anchor, lower])
 
 
 def _log_one_plus(exponents: Tensor, weights: Tensor) -> Tensor:

@@ -41,11 +41,12 @@ def mix_partners(inputs: Tensor, partner: Tensor, weight: Tensor) -> Tensor:
     if inputs.device.type != "cpu" or (inputs.requires_grad and torch.is_grad_enabled()):
         return _mix(inputs, inputs[partner], shares)
     mixed = torch.empty_like(inputs)
-    shares = shares.expand(len(inputs), *shares.shape[1:])
     rows = max(1, _CHUNK * len(inputs) // max(1, inputs.nbytes))
-    for own, their, share, out in zip(*(each.split(rows) for each in (inputs, partner, shares, mixed)), strict=True):
-        torch.index_select(inputs, 0, their, out=out)
-        _mix_into(out, own, share)
+    for start in range(0, len(inputs), rows):
+        part = slice(start, start + rows)
+        out = mixed[part]
+        torch.index_select(inputs, 0, partner[part], out=out)
+        _mix_into(out, inputs[part], shares if len(shares) == 1 else shares[part])
     return mixed
 
 
@@ -88,7 +89,7 @@ def cut_boxes(height: int, width: int, weight: Tensor, row: Tensor, column: Tens
     ratio = (1 - weight.double()).sqrt()
     sides = []
     for middle, length in ((row, height), (column, width)):
-        half = (length * ratio).long() // 2
+        half = (length / 2 * ratio).long()  # half of a whole side, rounded down, is half of the side, rounded down
         sides += [(middle - half).clamp(min=0), (middle + half).clamp(max=length)]
     return torch.stack(sides, -1)
 
@@ -171,5 +172,5 @@ def _mix_into(out: Tensor, own: Tensor, shares: Tensor) -> None:
     elif bits is None:
         torch.where(shares, own, out, out=out)
     else:  # ten times as fast as `where`, which on a CPU branches for every element
-        other, differs = shares.view(torch.int8).to(bits) - 1, out.view(bits).bitwise_xor_(own.view(bits))
+        other, differs = (shares.view(torch.int8) - 1).to(bits), out.view(bits).bitwise_xor_(own.view(bits))
         differs.bitwise_and_(other).bitwise_xor_(own.view(bits))

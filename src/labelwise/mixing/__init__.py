@@ -12,11 +12,13 @@ from labelwise.mixing._drawing import (
 )
 from labelwise.mixing._mixed import Mixed, Mixer
 from labelwise.mixing._mixers import CMixup, ManifoldMixup, Mixup, OneOf, SelfMix, unmixed
+from labelwise.mixing._pairs import AnchoredPairs, SupReMix
 from labelwise.mixing._set_networks import LaSO, SetOperation
 from labelwise.mixing._streams import AdpMix, EnMix
 
 __all__ = [
     "AdpMix",
+    "AnchoredPairs",
     "CMixup",
     "CutMix",
     "EnMix",
@@ -32,6 +34,7 @@ __all__ = [
     "SaliencyMix",
     "SelfMix",
     "SetOperation",
+    "SupReMix",
     "TransMix",
     "beta_weights",
     "different_partners",

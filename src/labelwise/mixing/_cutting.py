@@ -47,7 +47,7 @@ class CutMix(Drawing):
         partner, share = self.draw(inputs, generator, partner)
         places = 1 if self.mode == "batch" else len(inputs)
         row, column = (_whole(side, places, generator).to(inputs.device) for side in (height, width))
-        return _pasted(inputs, partner, share, cut_boxes(height, width, share, row, column))
+        return _pasted(inputs, partner, share, cut_boxes(height, width, share[:places], row, column))
 
 
 class SaliencyMix(Drawing):
@@ -160,9 +160,10 @@ class FMix(Drawing):
             noise[:, :, 2:] = 0
         upwards = (_uniform(masks, generator) < 0.5).to(inputs.device)
         field = fourier_field(noise, height, width, self.decay)
-        mask = largest_share(field, share[:masks], upwards, self.soft)[:, None].expand(len(inputs), -1, -1, -1)
-        weight = mask.to(share.dtype).mean((1, 2, 3))
-        return Mixed(mix_partners(inputs, partner, mask), partner, weight, weight, mask)
+        mask = largest_share(field, share[:masks], upwards, self.soft)[:, None]
+        weight = mask.to(share.dtype).mean((1, 2, 3)).expand_as(share).contiguous()
+        mixed = mix_partners(inputs, partner, mask)
+        return Mixed(mixed, partner, weight, weight, mask.expand(len(inputs), -1, -1, -1))
 
 
 class TransMix:
@@ -255,12 +256,14 @@ class SMMix:
 
 
 def _pasted(inputs: Tensor, partner: Tensor, share: Tensor, boxes: Tensor) -> Mixed:
-    """Pictures with boxes of their partners; where nobody is mixed at all, the whole stays."""
+    """Pictures with boxes, one or one each, of their partners; where nobody is mixed at all, the whole stays."""
     height, width = inputs.shape[2:]
-    mask = ~box_mask(boxes, height, width)
-    area = (boxes[:, 1] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 2])
-    weight = (1 - area / (height * width)).to(share.dtype)
-    return Mixed(mix_partners(inputs, partner, mask), partner, weight, weight, mask)
+    mask = box_mask(boxes, height, width).logical_not_()
+    top, bottom, left, right = boxes.unbind(1)
+    area = (bottom - top) * (right - left)
+    weight = (1 - area / (height * width)).to(share.dtype).expand_as(share).contiguous()
+    mixed = mix_partners(inputs, partner, mask)
+    return Mixed(mixed, partner, weight, weight, mask.expand(len(inputs), -1, -1, -1))
 
 
 def _sides(mixer: object, inputs: Tensor) -> tuple[int, int]:

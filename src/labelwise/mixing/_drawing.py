@@ -84,10 +84,10 @@ def beta_weights(
     seed = int(torch.randint(2**63 - 1, (), generator=generator, device=_device(generator)))
     if alpha == 0:
         return torch.ones(n, dtype=torch.float64)
-    drawn = np.random.default_rng(seed).beta(alpha, alpha if beta is None else beta, 1 if mode == "batch" else n)
-    weights = torch.from_numpy(drawn)
+    random, beta = np.random.default_rng(seed), alpha if beta is None else beta
     if mode == "batch":
-        return weights.expand(n).clone()
+        return torch.full((n,), random.beta(alpha, beta), dtype=torch.float64)
+    weights = torch.from_numpy(random.beta(alpha, beta, n))
     if mode == "example":
         return weights
     partner = reversed_partners(n) if partner is None else partner.cpu()

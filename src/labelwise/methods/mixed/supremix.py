@@ -13,7 +13,7 @@ from labelwise.methods.batch import Batch
 from labelwise.methods.heads import apply_heads, make_heads
 from labelwise.methods.kinds import KINDS
 from labelwise.methods.method import Method, check_range
-from labelwise.mixing import beta_weights
+from labelwise.mixing import SupReMix as Pairs
 
 _RIDGE = 1e-3  # for each row
 
@@ -79,6 +79,7 @@ class SupReMix(Method):
         self.temperature = temperature
         self.noise = noise
         self.pool = pool
+        self.pairs = Pairs(window)
         self.project = nn.Linear(self.features, dimension)
         self.heads = make_heads(dimension, self.tasks)
 
@@ -116,9 +117,7 @@ class SupReMix(Method):
         losses = []
         for rows in known.tensor_split(math.ceil(len(known) / self.pool)):
             both, numbers = torch.cat([rows, rows + len(labels)]), steps[rows].repeat(2)
-            share = None
-            if self.mixtures:
-                share = beta_weights(2, len(both) ** 2, mode="example", beta=8).reshape(len(both), -1).to(embeddings)
+            share = self.pairs.shares(numbers).to(embeddings) if self.mixtures else None
             window = self.window if self.mixtures and self.window else None
             losses.append(supremix_loss(embeddings[both], numbers, share, self.temperature, window, self.weighted))
         return torch.cat(losses).mean()
