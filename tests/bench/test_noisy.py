@@ -62,7 +62,7 @@ def test_noise_of_the_ostracods_kind_has_its_three_parts():
 
 @pytest.mark.data
 def test_settings_draw_rows_anew_and_never_test_on_what_is_learned(data):
-    assert len({each.name for each in settings(False)}) == 11
+    assert len({each.name for each in settings(False)}) == 15
     for setting in settings(False):
         if setting.name not in ("digits, open set", "CIFAR-10N, worse", "frog calls, ostracods"):
             continue  # slower, and of the same make

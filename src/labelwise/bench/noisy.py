@@ -43,12 +43,12 @@ _CHEAPER = {"confident-learning": {"folds": 3}, "sdn": {"most_rows": 400}}  # wh
 def noisy(
     seed: int = 0, full: bool = False, out: str | os.PathLike[str] | None = None, quiet: bool = False
 ) -> dict[str, Any]:
-    """Sixteen methods on eleven data sets with wrong labels, 5 seeds; each seed draws rows and noise anew.
+    """Sixteen methods on fifteen data sets with wrong labels, 5 seeds; each seed draws rows and noise anew.
 
     All train for a number of epochs and keep the last weights, as published comparisons do; "stopped early" is
     cross-entropy that keeps the weights of the lowest loss on noisy validation labels, as `labelwise fit` does. Options
     are chosen for each method and data set by the accuracy on noisy validation labels, in 3 trials (`full`: 12, and
-    large data and networks on fifteen data sets; it wants a GPU).
+    large data and networks; it wants a GPU).
     """
     fixed = {} if full else _CHEAPER
     return run(settings(full), [*SPACES, EARLY], range(seed, seed + 5), 12 if full else 3, fixed, out, quiet)

@@ -59,16 +59,15 @@ def settings(full: bool) -> list[Setting]:
     digits = partial(_digits, None if full else 700)
     mnist = partial(_mnist, 10_000 if full else 2000, 28 if full else 14)
     cifar = partial(_cifar10n, 50_000 if full else 1600, 32 if full else 12)
-    mnist_noise = _PLANTED if full else ("symmetric", "instance")
     frogs = partial(_frogs, None if full else 1500)
     groceries = partial(_groceries, None if full else 800, 48 if full else 12)
     planted = [
         *((f"digits, {noise}", digits, _NOISE[noise], short) for noise in _PLANTED),
-        *((f"MNIST, {noise}", mnist, _NOISE[noise], pictures if full else long) for noise in mnist_noise),
+        *((f"MNIST, {noise}", mnist, _NOISE[noise], pictures if full else long) for noise in _PLANTED),
         ("frog calls, ostracods", frogs, ostracods, short),
         ("groceries, ostracods", groceries, ostracods, pictures),
     ]
-    human = ("worse", "aggre", "random1") if full else ("worse", "aggre")
+    human = ("worse", "aggre", "random1")
     return [
         *(Setting(name, partial(_noisy, clean, noise), plan) for name, clean, noise, plan in planted),
         *(Setting(f"CIFAR-10N, {labels}", partial(cifar, labels), pictures) for labels in human),
