@@ -151,7 +151,7 @@ def _finding(doubt: Doubt, row: int, table: BoxTable, drawn: bool) -> Finding:
 
 def _write_rows(path: Path, table: BoxTable, doubts: dict[tuple[int, int], Doubt], missing: Sequence[Doubt]) -> None:
     """Write all given boxes, and then those that are probably missing, with what they look like."""
-    wanted: list[list[tuple[str, np.ndarray | None, np.ndarray | None]]] = [[] for _ in table.names]
+    wanted: list[list[tuple[int, np.ndarray | None, np.ndarray | None]]] = [[] for _ in table.names]
     ids, pictures, classes, corners = [], [], [], []
     for picture, boxes in enumerate(table.boxes):
         for box, (own, label) in enumerate(zip(boxes.corners, boxes.labels, strict=True)):
@@ -160,25 +160,25 @@ def _write_rows(path: Path, table: BoxTable, doubts: dict[tuple[int, int], Doubt
             pictures.append(picture)
             classes.append(table.classes[label])
             corners.append(own)
-            wanted[picture].append((ids[-1], own, None if doubt is None else doubt.corners))
+            wanted[picture].append((len(ids) - 1, own, None if doubt is None else doubt.corners))
     for number, doubt in enumerate(missing, 1):
         ids.append(f"{table.names[doubt.picture]}+{number}")
         pictures.append(doubt.picture)
         classes.append(None)
         corners.append(doubt.corners)
-        wanted[doubt.picture].append((ids[-1], None, doubt.corners))
-    drawn: dict[str, bytes] = {}
+        wanted[doubt.picture].append((len(ids) - 1, None, doubt.corners))
+    drawn: dict[int, bytes] = {}
     for content, looks in zip(table.images, wanted, strict=True):
         with Image.open(io.BytesIO(content)) as image:
             whole = image.convert("RGB")
-        drawn |= {key: _look(whole, given, suggested) for key, given, suggested in looks}
+        drawn |= {row: _look(whole, given, suggested) for row, given, suggested in looks}
     places = np.array(corners, np.float32).reshape(-1, 4)
     columns = {
         "id": pa.array(ids, pa.string()),
         GROUP: pa.array([table.names[picture] for picture in pictures], pa.string()),
         TASK: pa.array(classes, pa.string()),
         **{name: pa.array(places[:, at]) for at, name in enumerate(("x1", "y1", "x2", "y2"))},
-        "image": pa.array([drawn[key] for key in ids], pa.large_binary()),
+        "image": pa.array([drawn[row] for row in range(len(ids))], pa.large_binary()),
     }
     with writing(path) as temporary:
         pq.write_table(pa.table(columns, metadata=_naming(table.classes)), temporary)
