@@ -42,10 +42,11 @@ def write_box_audit(folder: RunFolder, table: BoxTable, found: Sequence[Boxes], 
 
     `found` are the boxes of detectors that had not seen the picture, see `box_doubts`. Every given box is a row of
     `boxes.parquet` (`id`: picture#number, from 1; `picture`, `class`, corners, `image`, what it looks like), and after
-    them every box that is probably missing (`id`: picture+number, without a class). The findings are about these rows;
-    where the detector sees those that are badly placed or missing is in `places.json`, by row. `annotations.json` holds
-    the given boxes as COCO json: the source itself, where it is that. The folder's configuration must name
-    `boxes.parquet` as its source, see `box_audit_roles`.
+    them every box that is probably missing, without a class (`id`: picture+place, the corners in whole pixels, so that
+    a verdict on it is taken for one on another box in no other audit). The findings are about these rows; where the
+    detector sees those that are badly placed or missing is in `places.json`, by row. `annotations.json` holds the given
+    boxes as COCO json: the source itself, where it is that. The folder's configuration must name `boxes.parquet` as its
+    source, see `box_audit_roles`.
     """
     found = [_inside(boxes, *size) for boxes, size in zip(found, table.sizes(), strict=True)]
     doubts = box_doubts(table.boxes, found)
@@ -131,7 +132,7 @@ def _places(doubts: Sequence[Doubt], rows: Sequence[int]) -> dict[str, dict[str,
 def _finding(doubt: Doubt, row: int, table: BoxTable, drawn: bool) -> Finding:
     given = None if doubt.box < 0 else table.classes[table.boxes[doubt.picture].labels[doubt.box]]
     suggested = None if doubt.suggested is None else table.classes[doubt.suggested]
-    at = "" if doubt.corners is None else " ".join(f"{value:.0f}" for value in doubt.corners) + " (orange)" * drawn
+    at = "" if doubt.corners is None else _pixels(doubt) + " (orange)" * drawn
     why = {
         "label": f"the detector finds {suggested} here, at {at}",
         "spurious_box": f"the detector is far less sure of anything here than it is of other boxes of {given}",
@@ -149,6 +150,11 @@ def _finding(doubt: Doubt, row: int, table: BoxTable, drawn: bool) -> Finding:
     )
 
 
+def _pixels(doubt: Doubt) -> str:
+    """Where the detector sees the thing, x1 y1 x2 y2 in whole pixels."""
+    return " ".join(f"{value:.0f}" for value in np.asarray(doubt.corners))
+
+
 def _write_rows(path: Path, table: BoxTable, doubts: dict[tuple[int, int], Doubt], missing: Sequence[Doubt]) -> None:
     """Write all given boxes, and then those that are probably missing, with what they look like."""
     wanted: list[list[tuple[int, np.ndarray | None, np.ndarray | None]]] = [[] for _ in table.names]
@@ -161,8 +167,8 @@ def _write_rows(path: Path, table: BoxTable, doubts: dict[tuple[int, int], Doubt
             classes.append(table.classes[label])
             corners.append(own)
             wanted[picture].append((len(ids) - 1, own, None if doubt is None else doubt.corners))
-    for number, doubt in enumerate(missing, 1):
-        ids.append(f"{table.names[doubt.picture]}+{number}")
+    for doubt in missing:
+        ids.append(f"{table.names[doubt.picture]}+{_pixels(doubt)}")
         pictures.append(doubt.picture)
         classes.append(None)
         corners.append(doubt.corners)
