@@ -88,8 +88,8 @@ def check_of_boxes(folder: RunFolder) -> None:
     """Raise `ValueError` unless the run is an audit of boxes."""
     if not (folder / runs.ANNOTATIONS).is_file():
         raise ValueError(
-            f"{folder.path} is not a run of `labelwise audit --task boxes`, so there are no boxes to write as .json; "
-            "corrected labels are written as .parquet or .csv"
+            f"{folder.path} is not a run of `labelwise audit --task boxes`, so it holds no boxes; its corrected "
+            "labels are written as .parquet or .csv"
         )
 
 
