@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -178,6 +179,38 @@ def test_coco_tools_read_it(case):
     assert len(shown.getImgIds()) == len(again)
     assert len(shown.getAnnIds(iscrowd=False)) == sum(len(own.labels) for own in again.boxes)
     assert shown.getCatIds(catNms=["grey"]) == [max(each["id"] for each in document["categories"])]
+
+
+@pytest.mark.parametrize("kind", [str, float])
+def test_ids_may_be_text_or_real_numbers(tmp_path, kind):
+    """What is new comes last and has ids of its own all the same."""
+    table, found = with_errors(squares(6))
+    document = as_anyone_writes_it(table)
+    for part in ("images", "annotations", "categories"):
+        for each in document[part]:
+            each |= {name: kind(each[name]) for name in ("id", "image_id", "category_id") if name in each}
+    for name, image in zip(table.names, table.images, strict=True):
+        (tmp_path / name).write_bytes(image)
+    (tmp_path / "given.json").write_text(json.dumps(document))
+    table = read_boxes(tmp_path / "given.json")
+    run = RunFolder.start(tmp_path / "run", box_audit_roles(tmp_path / "run"))
+    write_box_audit(run, table, found)
+    case = table, run.path, tmp_path
+    said = ["grey"] * len(read_rows(run.path))
+    again, mended, _ = corrected(case, said)
+    same(again, table.names, expected(case, said), (*table.classes, "grey"), table.split)
+    keys = [each["id"] for each in mended["annotations"]]
+    assert len(set(keys)) == len(keys) > len(document["annotations"])
+
+
+def test_pictures_of_one_name_are_not_taken_for_each_other(tmp_path):
+    table, found = with_errors(squares(6))
+    looks = []
+    for names in (table.names, ["same.png"] * 6):
+        run = RunFolder.start(tmp_path / names[0], box_audit_roles(tmp_path / names[0]))
+        write_box_audit(run, BoxTable(names, table.images, table.boxes, table.classes, table.split), found)
+        looks.append(pq.read_table(run / "boxes.parquet")["image"])
+    assert looks[0] == looks[1]
 
 
 def test_a_source_that_says_something_else_by_now_is_not_taken_for_what_was_audited(tmp_path):

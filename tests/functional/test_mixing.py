@@ -63,6 +63,8 @@ def test_large_batches_are_mixed_in_pieces():
     inputs, partner = torch.randn(70, 3, 64, 64), torch.randperm(70)
     weight, mask = torch.rand(70), torch.rand(70, 1, 64, 64) < 0.5
     assert torch.equal(mix_partners(inputs, partner, weight), mix(inputs, inputs[partner], weight))
+    for shares in (weight[0], mask[0, 0], torch.rand(3, 1, 1)):  # for all, without an axis for examples
+        assert torch.equal(mix_partners(inputs, partner, shares), mix(inputs, inputs[partner], shares))
     for masks in (mask, mask[:1]):  # one each, or one for all
         assert torch.equal(mix_partners(inputs, partner, masks), torch.where(masks, inputs, inputs[partner]))
 

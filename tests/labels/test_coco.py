@@ -41,12 +41,36 @@ def test_found_boxes_keep_their_scores(tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"images": [{"id": 1}]}, {"images": [{"file_name": "a"}]}, {"categories": [{"id": 3}]}, {"categories": ["cat"]}],
+    [{"images": [{"id": 1}]}, {"images": [{"file_name": "a"}]}, {"categories": [{"id": 3}]}],
 )
 def test_entries_without_what_they_need_are_told(changes):
     document = {"images": [], "annotations": [], "categories": []} | changes
     with pytest.raises(ValueError, match=r"here: each image needs an id and a file_name, each category an id and a"):
         from_coco(document, "here")
+
+
+@pytest.mark.parametrize("document", [[], {}, {"images": [], "annotations": None, "categories": []}])
+def test_what_is_no_coco_file_is_told(document):
+    with pytest.raises(ValueError, match="here is no COCO file: it must hold images, annotations, categories, each a"):
+        from_coco(document, "here")
+    whole = {"images": [{"id": 1, "file_name": "a"}], "annotations": ["a box"], "categories": []}
+    with pytest.raises(ValueError, match="here is no COCO file"):
+        from_coco(whole, "here")
+
+
+@pytest.mark.parametrize("what", ["images", "categories"])
+def test_ids_that_stand_for_several_are_told(what):
+    entries = [{"id": each, "file_name": f"{at}.png", "name": f"{at}"} for at, each in enumerate((4, 7, 7))]
+    document = {"images": [], "annotations": [], "categories": []} | {what: entries}
+    with pytest.raises(ValueError, match=f"here: several {what} have the id 7; give each its own"):
+        from_coco(document, "here")
+
+
+def test_classes_are_in_the_order_of_their_ids_and_where_these_are_no_numbers_of_the_file():
+    for ids, order in (((9, 2.5, 4), "bca"), (("9", "10", 4), "abc")):
+        categories = [{"id": each, "name": name} for each, name in zip(ids, "abc", strict=True)]
+        document = {"images": [], "annotations": [], "categories": categories}
+        assert from_coco(document, "here")[2] == tuple(order)
 
 
 @pytest.mark.parametrize(("given", "ours"), [("val", "validation"), ("test", "test"), ("restval", ""), (None, "")])

@@ -41,7 +41,7 @@ def test_negatives_are_the_anchor_with_each_of_another_label_and_lie_between(lab
 
 
 def test_shares_are_of_the_beta_distribution_and_those_of_negatives():
-    labels = torch.arange(100.0)
+    labels = torch.arange(100.0, dtype=torch.float64)
     pairs = SupReMix(alpha=2, beta=8)
     shares = pairs.shares(labels, seeded())
     assert abs(shares.mean() - 0.2) < 0.01
@@ -71,6 +71,18 @@ def test_the_loss_is_the_one_of_the_mixtures_made():
     ours, made = supremix_loss(z, y, pairs.shares(y, seeded(1)), window=2.5), torch.stack(losses)
     torch.testing.assert_close(ours, made)
     torch.testing.assert_close(*(torch.autograd.grad(each.sum(), z)[0] for each in (ours, made)))
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.float32, torch.float64])
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_labels_and_embeddings_may_differ_in_precision(kind, precision):
+    z = F.normalize(torch.randn(6, 4, dtype=torch.float64, generator=seeded()), dim=1)
+    y, pairs = torch.tensor([0, 1, 2, 4, 1, 9]), SupReMix()
+    shares, negatives = pairs.shares(y.to(kind), seeded()), pairs.negatives(y.to(kind), seeded())
+    assert shares.dtype == (torch.float32 if kind == torch.int64 else kind)
+    loss = supremix_loss(z.to(precision), y.to(kind), shares)
+    assert loss.dtype == negatives.mix(z.to(precision)).dtype == precision
+    torch.testing.assert_close(loss.double(), supremix_loss(z, y.double(), shares.double()), rtol=1e-5, atol=1e-5)
 
 
 def test_the_zero_of_labels_and_their_direction_change_no_pair():

@@ -1,8 +1,12 @@
+import shutil
+
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from labelwise import methods, report
+from labelwise.audit import recorded_margins
 from labelwise.labels import bundled
 from labelwise.report.learned import learned_facts
 
@@ -39,6 +43,26 @@ def test_the_page_tells_of_them_and_of_nothing_where_nothing_was_noted(model, tm
     other = methods.fit(bundled("iris"), "dselect-k", tmp_path / "model", options={"epochs": 2}, quiet=True)
     assert "How labels were learned" not in report.write(other).read_text()
     assert report.to_dict(other)["models"][0]["learned"] is None
+
+
+def test_rows_that_an_epoch_left_out_count_in_the_others(model, tmp_path):
+    """As methods that mix examples leave out those of which no mixture holds the larger share."""
+    whole = learned_facts(model, ["species"])["species"]
+    folder = shutil.copytree(model, tmp_path / "model")
+    table = pq.read_table(folder / "examples.parquet")
+    for name in ("species_margin", "species_loss"):
+        noted = np.stack(table[name].to_pylist()).astype(np.float32)
+        for row in range(len(noted)):
+            noted[row, row % 12] = np.nan
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(list(noted)))
+    pq.write_table(table, folder / "examples.parquet")
+    facts = learned_facts(folder, ["species"])["species"]
+    assert facts["labels"] == sum(facts["areas"]) == whole["labels"]
+    assert facts["losses"] == pytest.approx(whole["losses"], rel=0.3)
+    noted = np.stack(table["species_margin"].to_pylist())
+    assert [row["area"] for row in facts["least"]] == pytest.approx(np.sort(np.nanmean(noted, axis=1))[:20])
+    areas = recorded_margins(folder)
+    assert [row["area"] for row in facts["least"]] == np.sort(areas[np.isfinite(areas)])[:20].tolist()
 
 
 def test_epochs_before_anything_was_chosen_have_no_share(tmp_path):

@@ -8,7 +8,7 @@ from tests.methods.boxes.samples import squares
 from tests.review.served import Client, serve
 
 from labelwise.audit import write_box_audit
-from labelwise.audit.boxes import box_audit_roles
+from labelwise.audit.boxes import box_audit_roles, read_rows
 from labelwise.bench.mock_runs import make_run
 from labelwise.labels import Boxes, read_boxes
 from labelwise.labels.coco import from_coco
@@ -72,10 +72,16 @@ def test_people_are_asked_about_each_and_their_word_is_exported(run, tmp_path):
             record(database, "ada", each.id, RIGHT[each.kinds])
     export(run, tmp_path / "out.parquet", tmp_path / "diff.csv")
     said = pd.read_parquet(tmp_path / "out.parquet").set_index("id")["class"]
-    assert [said[key] for key in ("00.png#1", "01.png#1", "02.png+1")] == ["dark", "dark", "light"]
+    assert [said[key] for key in ("00.png#1", "01.png#1", missing(run))] == ["dark", "dark", "light"]
     assert pd.isna(said["05.png#1"])
     changes = pd.read_csv(tmp_path / "diff.csv").set_index("id")["action"].to_dict()
-    assert changes == {"00.png#1": "label", "01.png#2": "move", "02.png+1": "label", "05.png#1": "spoiled"}
+    assert changes == {"00.png#1": "label", "01.png#2": "move", missing(run): "label", "05.png#1": "spoiled"}
+
+
+def missing(run):
+    """The id of the box that is missing."""
+    (key,) = (key for key in read_rows(run).ids if "+" in key)
+    return key
 
 
 RIGHT = {"label": "take", "misplaced_box": "move", "missing_box": "take", "spurious_box": "spoiled"}
@@ -174,6 +180,23 @@ def test_verdicts_on_boxes_can_be_brought_elsewhere(run, tmp_path):
     assert boxes_of(other, tmp_path / "again.json") == mended
     assert import_verdicts(other, run / "review.sqlite").new == 4
     assert boxes_of(other, tmp_path / "again.json") == mended
+
+
+def test_a_verdict_on_a_missing_box_is_not_taken_for_one_on_another_in_the_same_picture(run, tmp_path):
+    table = read_boxes(RunFolder(run).config["data"]["source"])
+    found = [one._replace(scores=np.full(len(one.labels), 0.9, np.float32)) for one in squares(6).boxes]
+    found[2].corners[1] = [50, 18, 63, 31]
+    other = RunFolder.start(tmp_path / "other", RunFolder(run).config | box_audit_roles(tmp_path / "other"))
+    write_box_audit(other, table, found)
+    with open_database(run) as database, open_database(other.path) as theirs:
+        fill(database, sample=2)
+        fill(theirs, sample=2)
+        for kind, number in questions(database).items():
+            record(database, "ada", number, RIGHT[kind])
+    found = import_verdicts(other.path, run / "review.sqlite")
+    assert (found.new, found.foreign) == (3, 1)
+    changed, _ = boxes_of(other.path, tmp_path / "mended.json")
+    assert changed == {"relabelled": 1, "moved": 1, "added": 0, "removed": 1}
 
 
 def test_what_cannot_be_written_is_told_before_anything_is(run, tmp_path):

@@ -79,7 +79,7 @@ def audited_boxes(folder: RunFolder) -> BoxTable:
         ) from None
     if table.fingerprint() != data["fingerprint"]:
         raise ValueError(
-            f"pictures or boxes in {data['source']} have changed since the audit in {folder.path}; audit again"
+            f"pictures or boxes in {data['source']!r} have changed since the audit in {folder.path}; audit again"
         )
     return table
 
@@ -88,14 +88,14 @@ def check_of_boxes(folder: RunFolder) -> None:
     """Raise `ValueError` unless the run is an audit of boxes."""
     if not (folder / runs.ANNOTATIONS).is_file():
         raise ValueError(
-            f"{folder.path} is not a run of `labelwise audit --task boxes`, so there are no boxes to write as .json; "
-            "corrected labels are written as .parquet or .csv"
+            f"{folder.path} is not a run of `labelwise audit --task boxes`, so it holds no boxes; its corrected "
+            "labels are written as .parquet or .csv"
         )
 
 
 def _free(entries: list[dict[str, Any]]) -> int:
-    """An id that none of these has, and none above it."""
-    return 1 + max((each["id"] for each in entries if isinstance(each.get("id"), int)), default=0)
+    """A whole number above all ids of these that are numbers."""
+    return 1 + max((int(each["id"]) for each in entries if isinstance(each.get("id"), int | float)), default=0)
 
 
 def _span(place: Mapping[str, Any]) -> list[float]:

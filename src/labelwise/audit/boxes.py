@@ -42,10 +42,11 @@ def write_box_audit(folder: RunFolder, table: BoxTable, found: Sequence[Boxes], 
 
     `found` are the boxes of detectors that had not seen the picture, see `box_doubts`. Every given box is a row of
     `boxes.parquet` (`id`: picture#number, from 1; `picture`, `class`, corners, `image`, what it looks like), and after
-    them every box that is probably missing (`id`: picture+number, without a class). The findings are about these rows;
-    where the detector sees those that are badly placed or missing is in `places.json`, by row. `annotations.json` holds
-    the given boxes as COCO json: the source itself, where it is that. The folder's configuration must name
-    `boxes.parquet` as its source, see `box_audit_roles`.
+    them every box that is probably missing, without a class (`id`: picture+place, the corners in whole pixels, so that
+    a verdict on it is taken for one on another box in no other audit). The findings are about these rows; where the
+    detector sees those that are badly placed or missing is in `places.json`, by row. `annotations.json` holds the given
+    boxes as COCO json: the source itself, where it is that. The folder's configuration must name `boxes.parquet` as its
+    source, see `box_audit_roles`.
     """
     found = [_inside(boxes, *size) for boxes, size in zip(found, table.sizes(), strict=True)]
     doubts = box_doubts(table.boxes, found)
@@ -131,7 +132,7 @@ def _places(doubts: Sequence[Doubt], rows: Sequence[int]) -> dict[str, dict[str,
 def _finding(doubt: Doubt, row: int, table: BoxTable, drawn: bool) -> Finding:
     given = None if doubt.box < 0 else table.classes[table.boxes[doubt.picture].labels[doubt.box]]
     suggested = None if doubt.suggested is None else table.classes[doubt.suggested]
-    at = "" if doubt.corners is None else " ".join(f"{value:.0f}" for value in doubt.corners) + " (orange)" * drawn
+    at = "" if doubt.corners is None else _pixels(doubt) + " (orange)" * drawn
     why = {
         "label": f"the detector finds {suggested} here, at {at}",
         "spurious_box": f"the detector is far less sure of anything here than it is of other boxes of {given}",
@@ -149,9 +150,14 @@ def _finding(doubt: Doubt, row: int, table: BoxTable, drawn: bool) -> Finding:
     )
 
 
+def _pixels(doubt: Doubt) -> str:
+    """Where the detector sees the thing, x1 y1 x2 y2 in whole pixels."""
+    return " ".join(f"{value:.0f}" for value in np.asarray(doubt.corners))
+
+
 def _write_rows(path: Path, table: BoxTable, doubts: dict[tuple[int, int], Doubt], missing: Sequence[Doubt]) -> None:
     """Write all given boxes, and then those that are probably missing, with what they look like."""
-    wanted: list[list[tuple[str, np.ndarray | None, np.ndarray | None]]] = [[] for _ in table.names]
+    wanted: list[list[tuple[int, np.ndarray | None, np.ndarray | None]]] = [[] for _ in table.names]
     ids, pictures, classes, corners = [], [], [], []
     for picture, boxes in enumerate(table.boxes):
         for box, (own, label) in enumerate(zip(boxes.corners, boxes.labels, strict=True)):
@@ -160,25 +166,25 @@ def _write_rows(path: Path, table: BoxTable, doubts: dict[tuple[int, int], Doubt
             pictures.append(picture)
             classes.append(table.classes[label])
             corners.append(own)
-            wanted[picture].append((ids[-1], own, None if doubt is None else doubt.corners))
-    for number, doubt in enumerate(missing, 1):
-        ids.append(f"{table.names[doubt.picture]}+{number}")
+            wanted[picture].append((len(ids) - 1, own, None if doubt is None else doubt.corners))
+    for doubt in missing:
+        ids.append(f"{table.names[doubt.picture]}+{_pixels(doubt)}")
         pictures.append(doubt.picture)
         classes.append(None)
         corners.append(doubt.corners)
-        wanted[doubt.picture].append((ids[-1], None, doubt.corners))
-    drawn: dict[str, bytes] = {}
+        wanted[doubt.picture].append((len(ids) - 1, None, doubt.corners))
+    drawn: dict[int, bytes] = {}
     for content, looks in zip(table.images, wanted, strict=True):
         with Image.open(io.BytesIO(content)) as image:
             whole = image.convert("RGB")
-        drawn |= {key: _look(whole, given, suggested) for key, given, suggested in looks}
+        drawn |= {row: _look(whole, given, suggested) for row, given, suggested in looks}
     places = np.array(corners, np.float32).reshape(-1, 4)
     columns = {
         "id": pa.array(ids, pa.string()),
         GROUP: pa.array([table.names[picture] for picture in pictures], pa.string()),
         TASK: pa.array(classes, pa.string()),
         **{name: pa.array(places[:, at]) for at, name in enumerate(("x1", "y1", "x2", "y2"))},
-        "image": pa.array([drawn[key] for key in ids], pa.large_binary()),
+        "image": pa.array([drawn[row] for row in range(len(ids))], pa.large_binary()),
     }
     with writing(path) as temporary:
         pq.write_table(pa.table(columns, metadata=_naming(table.classes)), temporary)

@@ -76,9 +76,15 @@ def recorded_margins(folder: str | os.PathLike[str], task: str | None = None) ->
     lists = table[column].combine_chunks()
     margins = np.asarray(lists.flatten().fill_null(np.nan), np.float64).reshape(len(table), -1)
     areas = np.full(run.config["data"]["rows"], np.nan)
-    with np.errstate(invalid="ignore"):  # a row of no epoch at all is nan
-        areas[table[0].to_numpy()] = np.nansum(margins, axis=1) / (~np.isnan(margins)).sum(axis=1)
+    areas[table[0].to_numpy()] = noted_mean(margins, 1)
     return areas
+
+
+def noted_mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """Mean of what was noted, [rows, epochs], over one of the two, without what is nan; of nothing else it is nan."""
+    with np.errstate(invalid="ignore"):
+        mean: np.ndarray = np.nansum(values, axis=axis) / (~np.isnan(values)).sum(axis=axis)
+    return mean
 
 
 def given_margins(table: LabelTable, folder: str | os.PathLike[str]) -> dict[str, np.ndarray]:

@@ -31,7 +31,7 @@ def noisy_defaults(
     """
     (setting,) = (one for one in settings(full) if one.name == _SETTING)
     seeds = range(seed, seed + 5)
-    ways = {name: (name, {}) for name in [*SPACES, EARLY]} | _TOLD
+    ways: dict[str, tuple[str, dict[str, float]]] = {name: (name, {}) for name in [*SPACES, EARLY]} | _TOLD
     folder = RunFolder.start(out, {"comparison": "noisy-defaults", "setting": repr(setting.plan)}) if out else None
     found: dict[str, list[dict[str, Any]]] = {}
     with progress("noisy-defaults", len(ways) * len(seeds), quiet) as advance:

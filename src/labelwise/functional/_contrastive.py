@@ -174,6 +174,7 @@ def supremix_loss(
 
     logits = [(similarity + torch.log1p(distance * weighted)).masked_fill(self, -torch.inf)]
     if anchor_share is not None:
+        anchor_share = anchor_share.to(embeddings.dtype)
         mixtures = torch.lerp(constant, own.expand(n, n), anchor_share)
         weights = torch.log1p((1 - anchor_share) * distance * weighted)
         logits.append((mixtures + weights).masked_fill(distance == 0, -torch.inf))

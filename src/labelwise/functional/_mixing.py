@@ -148,8 +148,8 @@ def random_shift(pictures: Tensor, share: float, generator: torch.Generator | No
 
 def _shares(own: Tensor, weight: Tensor) -> Tensor:
     """The weights in the shape and the dtype that they are needed in."""
-    if weight.ndim == 1:
-        weight = weight.reshape(-1, *[1] * (own.ndim - 1))
+    missing = [1] * (own.ndim - weight.ndim)
+    weight = weight.reshape(-1, *missing) if weight.ndim == 1 else weight.reshape(*missing, *weight.shape)
     if weight.dtype == torch.bool:
         return weight
     if not own.is_floating_point():

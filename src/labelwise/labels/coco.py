@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from labelwise.runs import read_json, write_text
 
 PARTS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 """What others call the splits."""
+
+_LISTS = ("images", "annotations", "categories")
 
 
 def write_coco(
@@ -83,22 +86,28 @@ def as_spans(corners: np.ndarray, exact: bool = True) -> list[list[float]]:
 def from_coco(document: Any, where: str) -> tuple[list[str], list[Boxes], tuple[str, ...], list[str]]:
     """Names of the pictures, their boxes without those of crowds, classes by their ids, and splits.
 
-    `where` is the file. Raises `ValueError` that names it, the annotation and what is wrong.
+    Classes of which some have text as ids are in the order of the file. `where` is the file. Raises `ValueError` that
+    names it, the annotation and what is wrong.
     """
+    parts: list[Any] = [document.get(name) if isinstance(document, dict) else None for name in _LISTS]
+    if not all(isinstance(part, list) and all(isinstance(each, dict) for each in part) for part in parts):
+        raise ValueError(f"{where} is no COCO file: it must hold {', '.join(_LISTS)}, each a list of objects")
+    pictures, annotations, categories = parts
     try:
-        pictures, annotations, categories = (document[key] for key in ("images", "annotations", "categories"))
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{where} is no COCO file with images, annotations and categories ({error})") from None
-    try:
-        categories = sorted(categories, key=lambda each: each["id"])
+        if not any(isinstance(each["id"], str) for each in categories):
+            categories = sorted(categories, key=lambda each: each["id"])
         codes = {each["id"]: at for at, each in enumerate(categories)}
         classes = tuple(str(each["name"]) for each in categories)
         names = {each["id"]: str(each["file_name"]) for each in pictures}
         split = {each["id"]: PARTS.get(str(each.get("split")), "") for each in pictures}
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError) as error:
         raise ValueError(
             f"{where}: each image needs an id and a file_name, each category an id and a name ({error})"
         ) from None
+    for what, entries, keys in (("images", pictures, names), ("categories", categories, codes)):
+        if len(keys) < len(entries):
+            twice, _ = Counter(each["id"] for each in entries).most_common(1)[0]
+            raise ValueError(f"{where}: several {what} have the id {twice!r}; give each its own")
     rows: dict[Any, list[tuple[list[float], int]]] = {key: [] for key in names}
     for at, each in enumerate(annotations):
         place = f"{where}, annotation {each.get('id', at)}"

@@ -62,7 +62,10 @@ class SupReMix:
         return AnchoredPairs(anchor, anchor, other, self.shares(labels, generator)[anchor, other])
 
     def shares(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """The share of each example in negatives with every other, float64 `[batch, batch]`, for `supremix_loss`."""
+        """The share of each example in negatives with every other, `[batch, batch]`, for `supremix_loss`.
+
+        They are of the dtype of the labels, float32 for whole numbers.
+        """
         n = len(labels)
-        drawn = beta_weights(self.alpha, n * n, generator, "example", beta=self.beta)
-        return drawn.reshape(n, n).to(labels.device)
+        drawn = beta_weights(self.alpha, n * n, generator, "example", beta=self.beta).reshape(n, n)
+        return drawn.to(labels.device, labels.dtype if labels.is_floating_point() else torch.float32)

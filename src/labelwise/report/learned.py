@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from labelwise.audit.margins import noted_mean
 from labelwise.report.plain import read_table
 from labelwise.runs import EXAMPLES, PREDICTIONS, free_name
 
@@ -32,7 +33,7 @@ def learned_facts(folder: Path, tasks: list[str]) -> dict[str, Any] | None:
 def _task(frame: pd.DataFrame, folder: Path, task: str, tasks: list[str]) -> dict[str, Any]:
     rows = frame[free_name("example", tasks)].to_numpy()
     margins = _values(frame, f"{task}_margin", tasks)
-    areas = margins.mean(axis=1)
+    areas = noted_mean(margins, 1)
     known = np.flatnonzero(np.isfinite(areas))
     selected = _values(frame, f"{task}_selected", tasks) if free_name(f"{task}_selected", tasks) in frame else None
     counts, edges = np.histogram(areas[known], BINS)
@@ -40,7 +41,7 @@ def _task(frame: pd.DataFrame, folder: Path, task: str, tasks: list[str]) -> dic
     predicted = read_table(folder / PREDICTIONS).set_index(free_name("example", tasks))
     return {
         "labels": len(known),
-        "losses": _values(frame, f"{task}_loss", tasks)[known].mean(axis=0),
+        "losses": noted_mean(_values(frame, f"{task}_loss", tasks)[known], 0),
         "selected": None if selected is None else _late(np.nanmean(selected[known], axis=0), margins.shape[1]),
         "areas": counts,
         "lowest": edges[0],

@@ -8,6 +8,7 @@ from tests.methods.noisy.samples import TASKS, batch, make, run
 from labelwise.functional import label_margins
 from labelwise.methods.method import joint_loss
 from labelwise.methods.noisy.base import BALANCES, TaskBatch
+from labelwise.mixing import Mixed
 
 
 def test_cross_entropy_is_the_joint_loss():
@@ -75,6 +76,23 @@ def test_a_step_alone_notes_nothing_and_the_margin_is_that_of_the_label():
     margins = method.examples.values()["a"]["margin"][0].float()
     expected = label_margins(part.logits, part.labels).half().float()
     torch.testing.assert_close(margins, expected, equal_nan=True)
+
+
+def test_of_a_mixture_the_label_with_the_larger_share_is_noted_at_its_own_row():
+    method = make("mixup")
+    method.examples.start(30)
+    torch.manual_seed(0)
+    index, logits, labels = torch.tensor([20, 7, 11, 3]), torch.randn(4, 4), torch.tensor([0, 1, 2, 0])
+    partner, share = torch.tensor([1, 0, 3, 2]), torch.tensor([0.3, 0.4, 0.5, 0.9])
+    method.note_mixed(TaskBatch("a", index, logits, labels), Mixed(logits, partner, 1 - share, share))
+    method.on_train_epoch_end()
+    noted = method.examples.values()["a"]
+    losses, margins = (torch.full((30,), torch.nan) for _ in range(2))
+    for at, own in enumerate((1, 0, 2, 3)):
+        losses[index[own]] = F.cross_entropy(logits[at : at + 1], labels[own : own + 1])
+        margins[index[own]] = label_margins(logits[at : at + 1], labels[own : own + 1])
+    torch.testing.assert_close(noted["loss"][0], losses.half(), equal_nan=True)
+    torch.testing.assert_close(noted["margin"][0], margins.half(), equal_nan=True)
 
 
 def test_without_a_label_nothing_is_lost():

@@ -43,7 +43,7 @@ def audit_boxes(
     check_detector(detector)
     if not sum(len(boxes.labels) for boxes in table.boxes):
         raise ValueError(f"the pictures of {table.source} have no box at all, so there is nothing to audit")
-    settings = {
+    settings: dict[str, Any] = {
         "task": "boxes",
         "detector": detector,
         "options": chosen,
@@ -51,8 +51,10 @@ def audit_boxes(
         "folds": folds,
         "data": {"source": table.source, "pictures": len(table), "fingerprint": table.fingerprint()},
     }
-    stem = Path(table.source).stem or "boxes"
-    path = Path(out) if out is not None else Path("runs") / f"{stem}-audit-{short_hash(settings)}"
+    source = Path(table.source)
+    path = Path(out) if out is not None else Path("runs") / f"{source.stem or 'boxes'}-audit-{short_hash(settings)}"
+    if source.exists():
+        settings["data"]["source"] = str(source.absolute())  # so that the run can be used from any folder
     table.folds(folds, seed)  # before the folder is made, so that too few pictures leave none behind
     run = RunFolder.start(path, settings | box_audit_roles(path))
     if (run / ISSUES).is_file():

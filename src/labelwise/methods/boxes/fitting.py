@@ -64,7 +64,8 @@ def fit_boxes(
     A call that was stopped or killed goes on where it was when it is repeated, and ends with the same weights; a
     finished folder of equal settings is given back at once. With `resume=True` it is an error if nothing was begun.
 
-    Raises `ValueError` for options, detectors, pictures or folders that do not fit, with the remedy.
+    Raises `ValueError` for options, detectors, pictures or folders that do not fit, with the remedy, and `ImportError`
+    without the extra `vision`, or the one that the detector needs.
     """
     if find_spec("faster_coco_eval") is None:  # told now, not after the training
         raise ImportError("boxes are measured with an extra: pip install 'labelwise[vision]'")

@@ -117,7 +117,7 @@ class SupReMix(Method):
         losses = []
         for rows in known.tensor_split(math.ceil(len(known) / self.pool)):
             both, numbers = torch.cat([rows, rows + len(labels)]), steps[rows].repeat(2)
-            share = self.pairs.shares(numbers).to(embeddings) if self.mixtures else None
+            share = self.pairs.shares(numbers) if self.mixtures else None
             window = self.window if self.mixtures and self.window else None
             losses.append(supremix_loss(embeddings[both], numbers, share, self.temperature, window, self.weighted))
         return torch.cat(losses).mean()
