@@ -73,7 +73,9 @@ def test_what_people_said_of_boxes_is_exported_and_learned_from(labelwise, tmp_p
     table = read_boxes(tmp_path / "mended.json")
     assert (table.classes, sum(len(own.labels) for own in table.boxes)) == (("dark", "light", "grey"), 21)
     words = ("--task", "boxes", *FAST)
-    fitted = [result(labelwise("fit", name, *words, "--json"))["run"] for name in ("mended.json", "run")]
+    # Of the audit it need not be said that it is of boxes.
+    calls = (("mended.json", *words), ("run", *FAST))
+    fitted = [result(labelwise("fit", *call, "--json"))["run"] for call in calls]
     weights = [(tmp_path / each / "model.safetensors").read_bytes() for each in fitted]
     assert weights[0] == weights[1]
     told = labelwise("fit", "mended.json", *words, "--database", "sqlite:///x", code=2).stderr

@@ -22,6 +22,13 @@ def wanted(task: str, options: Mapping[str, Any]) -> bool:
     return task == "boxes"
 
 
+def audited(source: str) -> bool:
+    """Whether this is the folder of an audit of boxes."""
+    from labelwise.runs import ANNOTATIONS, CONFIG
+
+    return all((Path(source) / name).is_file() for name in (CONFIG, ANNOTATIONS))
+
+
 def fit(
     source: str,
     method: str,

@@ -75,7 +75,7 @@ def fit(
         "--vision": vision,
     }
     options = common.values(set_)
-    if boxes.wanted(task, others):
+    if boxes.wanted("boxes" if boxes.audited(source) else task, others):
         method, detector = method or "detection", detector or "compact"
         boxes.fit(source, method, detector, options, database, out, seed, resume, quiet, json)
         return

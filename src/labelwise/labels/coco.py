@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +111,10 @@ def from_coco(document: Any, where: str) -> tuple[list[str], list[Boxes], tuple[
     rows: dict[Any, list[tuple[list[float], int]]] = {key: [] for key in names}
     for at, each in enumerate(annotations):
         place = f"{where}, annotation {each.get('id', at)}"
-        if each.get("image_id") not in rows:
-            raise ValueError(f"{place}: there is no image of id {each.get('image_id')!r}")
-        if each.get("category_id") not in codes:
-            raise ValueError(f"{place}: there is no category of id {each.get('category_id')!r}")
+        for what, known in (("image", rows), ("category", codes)):
+            key = each.get(f"{what}_id")
+            if not isinstance(key, Hashable) or key not in known:
+                raise ValueError(f"{place}: there is no {what} of id {key!r}")
         box = each.get("bbox")
         if not isinstance(box, list) or len(box) != 4 or not all(isinstance(each, int | float) for each in box):
             raise ValueError(

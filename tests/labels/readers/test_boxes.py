@@ -110,6 +110,7 @@ def test_every_form_says_the_same(tmp_path, write):
         (coco, {"bbox": [20, 0, "30", 9]}, r"annotation 2, picture a\.png: bbox must be .* got \[20, 0, '30', 9\]"),
         (coco, {"category_id": 3}, r"annotation 2: there is no category of id 3"),
         (coco, {"image_id": 1}, r"annotation 2: there is no image of id 1"),
+        (coco, {"image_id": [1]}, r"annotation 2: there is no image of id \[1\]"),
         (voc, {"last": "20"}, r"picture a\.png, box 1: its width and height must be above 0"),
         (voc, {"last": "far"}, r"a\.xml, box 1: bndbox must hold four numbers; got .*'far'"),
         (yolo, {"last": "2 0.5 0.5 0.1 0.1"}, r"a\.txt, line 2: the class must be in \[0, 2\); got 2"),
