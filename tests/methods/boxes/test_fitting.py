@@ -10,6 +10,7 @@ from tests.methods.boxes.samples import CLASSES, squares, stopped_at
 from labelwise.labels import Boxes, BoxTable, read_boxes
 from labelwise.methods.boxes import find_boxes, fit_boxes, load_detector, write_found
 from labelwise.methods.boxes.fitting import ALPHAS
+from labelwise.methods.boxes.options import Training
 from labelwise.runs import RunFolder
 
 OPTIONS = {"epochs": 3, "side": 64, "patience": 0}
@@ -199,3 +200,9 @@ def test_boxes_are_split_by_the_rarest_class_in_a_picture():
     assert np.bincount(folds).tolist() == [8] * 5
     assert table.fingerprint() == table.select(np.arange(40)).fingerprint()
     assert table.fingerprint() != table.select(np.arange(39)).fingerprint()
+
+
+@pytest.mark.parametrize(("pictures", "batch_size", "epochs"), [(60, 8, 100), (60, 4, 54), (205, 8, 31), (5000, 8, 24)])
+def test_few_pictures_are_seen_more_often_unless_told_otherwise(pictures, batch_size, epochs):
+    assert Training(batch_size=batch_size).plan("compact", pictures).epochs == epochs
+    assert Training(epochs=7).plan("compact", pictures).epochs == 7

@@ -90,7 +90,7 @@ def find_out_of_sample(
     for fold in np.unique(of_picture).tolist():
         rows = np.flatnonzero(of_picture == fold)
         own, others = scenes.select(rows), scenes.select(np.flatnonzero(of_picture != fold))
-        plan = training.plan(detector)
+        plan = training.plan(detector, len(others.boxes))
         kept = None if store is None else store / f"fold-{fold}.json"
         seen = _fold(table.select(rows), others, own, detector, plan, seed, kept, quiet)
         for row, one in zip(rows.tolist(), seen, strict=True):

@@ -92,7 +92,8 @@ def fit_boxes(
     with seeded(seed):
         start = named_detector(detector, len(table.classes))
     run = RunFolder.start(out, config)  # only now, so that wrong input or options leave no folder behind
-    work = _Work(run, table, scenes, parts, training.plan(detector), seed, quiet)
+    plan = training.plan(detector, int((parts == "train").sum()))
+    work = _Work(run, table, scenes, parts, plan, seed, quiet)
     model, history = work.fit(start, teaching)
 
     found = work.find(model, "")

@@ -1,5 +1,6 @@
 """What can be set when a detector is fitted."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -14,6 +15,8 @@ METHODS = ("detection", "lupi")
 """A detector by its own loss alone, and the student of one that sees the boxes."""
 
 FEATURES = ("pooled", "map")
+_EPOCHS = 24
+_STEPS = 800  # with fewer a small detector has not learned all it can
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Training:
     """How a detector is fitted.
 
     Args:
-        epochs: most passes over the training pictures, >= 1.
+        epochs: most passes over the training pictures; 0 chooses 24 or, where pictures are few, as many as 800 steps
+            take.
         batch_size: pictures a step, >= 1.
         learning_rate: step size of AdamW at the start, > 0; 0 chooses 0.002 for the compact detector, 0.001 for
             untrained ones of torchvision and 0.0001 for pretrained ones.
@@ -30,23 +34,27 @@ class Training:
             detector and the SSDs of torchvision, and 640 for others.
     """
 
-    epochs: int = 24
+    epochs: int = 0
     batch_size: int = 8
     learning_rate: float = 0.0
     patience: int = 8
     side: int = 0
 
     def __post_init__(self) -> None:
+        check_range("epochs", self.epochs, least=0)
+        check_range("batch_size", self.batch_size, least=1)
         check_range("learning_rate", self.learning_rate, least=0)
         check_range("side", self.side, least=0)
         if self.side % 32:
             raise ValueError(f"side must be a multiple of 32 pixels; got {self.side}")
-        self.plan(COMPACT)
+        self.plan(COMPACT, 1)
 
-    def plan(self, detector: str) -> DetectorPlan:
-        """The plan for a detector of this name."""
+    def plan(self, detector: str, pictures: int) -> DetectorPlan:
+        """The plan for a detector of this name, and so many training pictures."""
         rate = self.learning_rate or usual_learning_rate(detector)
-        return DetectorPlan(self.epochs, self.batch_size, rate, self.patience)
+        steps_a_pass = max(1, math.ceil(pictures / self.batch_size))
+        epochs = self.epochs or max(_EPOCHS, math.ceil(_STEPS / steps_a_pass))
+        return DetectorPlan(epochs, self.batch_size, rate, self.patience)
 
     def pixels(self, detector: str) -> int:
         """Pixels of the longer side for a detector of this name."""
