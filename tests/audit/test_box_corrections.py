@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.methods.boxes.samples import CLASSES, squares
+from tests.methods.boxes.samples import CLASSES, squares, with_errors
 
 from labelwise.audit import write_box_audit
 from labelwise.audit.box_corrections import audited_boxes, correct_boxes
@@ -18,14 +18,10 @@ from labelwise.runs import RunFolder, read_json
 SAID = ("nothing", "dark", "light", "grey", "move", "remove")
 
 
-def with_errors(table):
+def spoiled(table):
     """Squares with an error of each kind, a found box that leaves the picture, and what a sure detector finds."""
-    found = [one._replace(scores=np.full(len(one.labels), 0.9, np.float32)) for one in table.boxes]
-    given = [Boxes(one.corners.copy(), one.labels.copy()) for one in table.boxes]
-    given[0].labels[0] = 1
-    given[1].corners[1] += [-7, 0, -7, 0.1]
-    given[2] = Boxes(given[2].corners[:1], given[2].labels[:1])
-    given[5] = Boxes(np.array([[4, 4, 16, 16]], np.float32), np.array([0]))
+    given, found = with_errors(table, 5)
+    given[1].corners[1, 3] += 0.1
     found[3] = Boxes(*(np.concatenate(each) for each in zip(found[3], outside(), strict=True)))
     return BoxTable(table.names, table.images, given, table.classes, table.split, "squares.npz"), found
 
@@ -68,7 +64,7 @@ def case(request, tmp_path_factory):
     plain = squares(6)
     for name, image in zip(plain.names, plain.images, strict=True):
         (folder / name).write_bytes(image)
-    table, found = with_errors(plain)
+    table, found = spoiled(plain)
     if request.param == "coco":
         (folder / "given.json").write_text(json.dumps(as_anyone_writes_it(table), indent=1))
         table = read_boxes(folder / "given.json")
@@ -184,7 +180,7 @@ def test_coco_tools_read_it(case):
 @pytest.mark.parametrize("kind", [str, float])
 def test_ids_may_be_text_or_real_numbers(tmp_path, kind):
     """What is new comes last and has ids of its own all the same."""
-    table, found = with_errors(squares(6))
+    table, found = spoiled(squares(6))
     document = as_anyone_writes_it(table)
     for part in ("images", "annotations", "categories"):
         for each in document[part]:
@@ -204,7 +200,7 @@ def test_ids_may_be_text_or_real_numbers(tmp_path, kind):
 
 
 def test_pictures_of_one_name_are_not_taken_for_each_other(tmp_path):
-    table, found = with_errors(squares(6))
+    table, found = spoiled(squares(6))
     looks = []
     for names in (table.names, ["same.png"] * 6):
         run = RunFolder.start(tmp_path / names[0], box_audit_roles(tmp_path / names[0]))
@@ -214,7 +210,7 @@ def test_pictures_of_one_name_are_not_taken_for_each_other(tmp_path):
 
 
 def test_a_source_that_says_something_else_by_now_is_not_taken_for_what_was_audited(tmp_path):
-    table, found = with_errors(squares(6))
+    table, found = spoiled(squares(6))
     for name, content in (("broken.json", "[]"), ("other.json", json.dumps(as_anyone_writes_it(squares(6))))):
         (tmp_path / name).write_text(content)
         named = BoxTable(table.names, table.images, table.boxes, table.classes, table.split, str(tmp_path / name))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tests.methods.boxes.samples import squares
+from tests.methods.boxes.samples import squares, with_errors
 
 from labelwise import report
 from labelwise.audit import examples, write_box_audit
@@ -14,14 +14,8 @@ from labelwise.runs import RunFolder
 
 
 def spoiled():
-    """Squares with an error of each kind, and what a sure detector finds."""
     table = squares(8)
-    found = [one._replace(scores=np.full(len(one.labels), 0.9, np.float32)) for one in table.boxes]
-    given = [Boxes(one.corners.copy(), one.labels.copy()) for one in table.boxes]
-    given[0].labels[0] = 1
-    given[1].corners[1] += [-7, 0, -7, 0]
-    given[2] = Boxes(given[2].corners[:1], given[2].labels[:1])
-    given[7] = Boxes(np.array([[4, 4, 16, 16]], np.float32), np.array([0]))
+    given, found = with_errors(table, 7)
     return BoxTable(table.names, table.images, given, table.classes, table.split, "squares.json"), found
 
 

@@ -18,7 +18,7 @@ from labelwise.progress import progress
 from labelwise.runs import RunFolder
 
 _SETTING = "MNIST, symmetric"
-_TOLD = {"co-teaching, told the share": ("co-teaching", {"forget": 0.4, "warm_up": 0.3})}
+_TOLD = {"co-teaching, told the share": ("co-teaching", {"forget": 0.4})}
 
 
 def noisy_defaults(

@@ -35,6 +35,17 @@ def squares(n=20, size=(32, 64), seed=0, split=True):
     return BoxTable(names, images, boxes, CLASSES, parts if split else [""] * n, "squares.json")
 
 
+def with_errors(table, nothing):
+    """Squares with an error of each kind, in picture `nothing` a box around nothing; and what a sure detector finds."""
+    found = [one._replace(scores=np.full(len(one.labels), 0.9, np.float32)) for one in table.boxes]
+    given = [Boxes(one.corners.copy(), one.labels.copy()) for one in table.boxes]
+    given[0].labels[0] = 1
+    given[1].corners[1] += [-7, 0, -7, 0]
+    given[2] = Boxes(given[2].corners[:1], given[2].labels[:1])
+    given[nothing] = Boxes(np.array([[4, 4, 16, 16]], np.float32), np.array([0]))
+    return given, found
+
+
 @contextmanager
 def stopped_at(call, monkeypatch):
     """Ctrl-C at a call of the detector's loss, which has to come; checkpoints are kept after every epoch before."""
