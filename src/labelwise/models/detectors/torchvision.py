@@ -171,7 +171,7 @@ def _models(name: str) -> Any:
     except (ImportError, RuntimeError) as error:  # RuntimeError: it was built for another torch
         raise ImportError(
             f"detector {name!r} needs an extra: pip install 'labelwise[torchvision]', from where torch "
-            f"{torch.__version__} came from ({error})"
+            f"{torch.__version__} came ({error})"
         ) from None
     return models
 
